@@ -1,0 +1,53 @@
+package rcache
+
+import (
+	"encoding/binary"
+	"math/bits"
+)
+
+// siphash24 is SipHash-2-4 (Aumasson and Bernstein, 2012) with the 64-bit
+// result; the key is two little-endian words.
+func siphash24(key *[16]byte, msg []byte) uint64 {
+	k0, k1 := binary.LittleEndian.Uint64(key[:]), binary.LittleEndian.Uint64(key[8:])
+	s := sipState{
+		k0 ^ 0x736f6d6570736575,
+		k1 ^ 0x646f72616e646f6d,
+		k0 ^ 0x6c7967656e657261,
+		k1 ^ 0x7465646279746573,
+	}
+	last := uint64(len(msg)) << 56
+	for ; len(msg) >= 8; msg = msg[8:] {
+		s.absorb(binary.LittleEndian.Uint64(msg))
+	}
+	for i, b := range msg {
+		last |= uint64(b) << (8 * i)
+	}
+	s.absorb(last)
+	s[2] ^= 0xff
+	for range 4 {
+		s.round()
+	}
+	return s[0] ^ s[1] ^ s[2] ^ s[3]
+}
+
+type sipState [4]uint64
+
+func (s *sipState) absorb(m uint64) {
+	s[3] ^= m
+	s.round()
+	s.round()
+	s[0] ^= m
+}
+
+func (s *sipState) round() {
+	s[0] += s[1]
+	s[1] = bits.RotateLeft64(s[1], 13) ^ s[0]
+	s[0] = bits.RotateLeft64(s[0], 32)
+	s[2] += s[3]
+	s[3] = bits.RotateLeft64(s[3], 16) ^ s[2]
+	s[0] += s[3]
+	s[3] = bits.RotateLeft64(s[3], 21) ^ s[0]
+	s[2] += s[1]
+	s[1] = bits.RotateLeft64(s[1], 17) ^ s[2]
+	s[2] = bits.RotateLeft64(s[2], 32)
+}
