@@ -1,0 +1,42 @@
+package krbtest
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// requireEnv, set to 1, makes a missing MIT program a failure. The Makefile
+// sets it, so that no oracle test is left out unseen.
+const requireEnv = "KPROP_REQUIRE_MIT"
+
+// Require makes sure that the programs are installed, in PATH or where MIT's
+// packages put daemons. A missing one skips the test, or fails it if
+// KPROP_REQUIRE_MIT=1.
+func Require(t testing.TB, programs ...string) {
+	t.Helper()
+	for _, p := range programs {
+		if _, err := LookPath(p); err == nil {
+			continue
+		} else if os.Getenv(requireEnv) == "1" {
+			t.Fatal(err)
+		} else {
+			t.Skip(err)
+		}
+	}
+}
+
+// LookPath finds a program as Require does and returns its path.
+func LookPath(program string) (string, error) {
+	if path, err := exec.LookPath(program); err == nil {
+		return path, nil
+	}
+	for _, dir := range []string{"/usr/sbin", "/usr/local/sbin"} {
+		if path, err := exec.LookPath(filepath.Join(dir, program)); err == nil {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("%s is not installed: apt-get install krb5-kdc krb5-admin-server krb5-kpropd krb5-user", program)
+}
