@@ -1,0 +1,42 @@
+package kdb
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/kprop/kprop/internal/osutil"
+)
+
+// removeAbandoned removes the temporary files, full of keys, which a
+// kdb5_util killed since then has left beside the dump. While another program
+// is dumping to the same file it removes nothing.
+func removeAbandoned(file string, since time.Time) {
+	// A dump holds the lock on .dump_ok for as long as its temporary file
+	// exists (reference kdb-formats.md 1.8).
+	lock, err := openRegular(file+okSuffix, os.O_RDWR)
+	if err != nil {
+		return
+	}
+	defer lock.Close()
+	if osutil.TryLock(lock, osutil.Exclusive) != nil {
+		return
+	}
+	dir, base := filepath.Split(file)
+	entries, err := os.ReadDir(filepath.Clean(dir))
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		const random = 6 // letters and digits that mkstemp adds
+		suffix, ok := strings.CutPrefix(e.Name(), base+"-")
+		if !ok || len(suffix) != random || !e.Type().IsRegular() {
+			continue
+		}
+		// File times may lag behind the clock by one kernel tick.
+		if st, err := e.Info(); err == nil && st.ModTime().After(since.Add(-time.Second)) {
+			_ = os.Remove(filepath.Join(dir, e.Name()))
+		}
+	}
+}
