@@ -1,7 +1,6 @@
 package enctype
 
 import (
-	"crypto/aes"
 	"crypto/cipher"
 	"crypto/des"
 	"crypto/md5"
@@ -116,8 +115,6 @@ func (p *profile) split(buf []byte) (body, tag []byte) {
 
 // Every key that reaches the functions below has been made or checked by this
 // package, so a wrong length is a fault in it.
-
-func newAES(key []byte) cipher.Block { return must(aes.NewCipher(key)) }
 
 func newDES3(key []byte) cipher.Block { return must(des.NewTripleDESCipher(key)) }
 
