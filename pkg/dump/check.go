@@ -170,8 +170,12 @@ func checkKey(k *KeyData) (why string) {
 	if len(d) < 2 {
 		return "the key is too short for its length"
 	}
-	plain, cipher := int(le.Uint16(d)), len(d)-2
-	if want := keyLength(k.Type[0]); want != 0 && plain != want {
+	return checkKeyLength(k.Type[0], int(le.Uint16(d)), len(d)-2)
+}
+
+// checkKeyLength is checkKey for a key of plain bytes that cipher bytes hold.
+func checkKeyLength(enctype int16, plain, cipher int) (why string) {
+	if want := keyLength(enctype); want != 0 && plain != want {
 		return "the key's length is not that of its enctype"
 	}
 	if !cipherLength(plain, cipher) {

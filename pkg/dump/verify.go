@@ -118,6 +118,7 @@ type Verifier struct {
 	present policySet
 	lastPol []byte // policy of the last principal that had one
 	sample  sampler
+	skimmer skim
 }
 
 // NewVerifier prepares a verification.
@@ -127,6 +128,7 @@ func NewVerifier(opts VerifyOptions) *Verifier {
 	}
 	v := &Verifier{opts: opts}
 	v.names.init()
+	v.skimmer.seed = v.names.seed
 	v.sample.init(opts.SampleSize)
 	v.err = v.realms.init(opts.MasterKeyName, opts.Realm)
 	return v
@@ -225,6 +227,10 @@ func (v *Verifier) line(line []byte) error {
 }
 
 func (v *Verifier) record(line []byte) error {
+	if v.opts.OnPrincipal == nil && v.skim(line) {
+		v.p.lineNo++
+		return v.skimmed(line, &v.skimmer.rec)
+	}
 	rec, err := v.p.record(line)
 	if err != nil {
 		return err

@@ -40,6 +40,11 @@ func (r *realms) init(masterKeyName, realm string) error {
 
 var krbtgtPrefix = []byte("krbtgt/")
 
+// concerns says whether note may have something to do for a name.
+func (r *realms) concerns(name []byte) bool {
+	return bytes.HasPrefix(name, krbtgtPrefix) || bytes.HasPrefix(name, r.prefix)
+}
+
 // note looks at a name and says whether it is a master key entry.
 func (r *realms) note(p *Principal) bool {
 	if bytes.HasPrefix(p.Name, krbtgtPrefix) {

@@ -55,9 +55,7 @@ func (v *Verifier) checkPrincipal(p *Principal) error {
 // note takes into the report what a good principal tells.
 func (v *Verifier) note(p *Principal) {
 	rep := &v.report
-	rep.Principals++
-	rep.Keys += len(p.Keys)
-	v.names.add(p.Name)
+	v.count(p.Name, len(p.Keys))
 	master := v.realms.note(p)
 	for i := range p.TL {
 		t := &p.TL[i]
@@ -70,9 +68,30 @@ func (v *Verifier) note(p *Principal) {
 			v.notePolicy(t.Data)
 		}
 	}
-	if len(p.Keys) > 0 && !master {
-		v.sample.offer(p)
+	if len(p.Keys) > 0 && !master && v.sample.take() {
+		v.sample.put(p)
 	}
+}
+
+func (v *Verifier) count(name []byte, keys int) {
+	v.report.Principals++
+	v.report.Keys += keys
+	v.names.add(name)
+}
+
+// skimmed is note for a line that the fast path took. Of the few that the
+// sample wants the record is made after all.
+func (v *Verifier) skimmed(line []byte, s *skimmed) error {
+	v.count(s.name, s.keys)
+	v.report.NewestMod = max(v.report.NewestMod, s.newest)
+	if s.keys == 0 || !v.sample.take() {
+		return nil
+	}
+	if err := v.p.parsePrincipal(line); err != nil {
+		return err
+	}
+	v.sample.put(&v.p.princ)
+	return nil
 }
 
 // notePolicy remembers which policy a principal names. Neighbours mostly share

@@ -20,9 +20,11 @@ type nameSet struct {
 }
 
 const (
-	piece       = 64 << 10
-	maxTracked  = 1 << 20 // 8 MiB, twice that to sort them
-	maxPolicies = 64 << 10
+	piece       = 32 << 10
+	smallPiece  = 256     // the first grows, since most realms are small
+	maxTracked  = 1 << 20 // 8 MiB
+	maxPolicies = 16 << 10
+	maxPolicy   = 1 << 20 // bytes of all their names
 	maxListed   = 100
 )
 
@@ -39,7 +41,9 @@ func (s *nameSet) add(name []byte) {
 		s.pieces = nil // a sorted dump does not need them
 		return
 	}
-	if n := len(s.pieces); n == 0 || len(s.pieces[n-1]) == piece {
+	if n := len(s.pieces); n == 0 {
+		s.pieces = append(s.pieces, make([]uint64, 0, smallPiece))
+	} else if len(s.pieces[n-1]) >= piece {
 		s.pieces = append(s.pieces, make([]uint64, 0, piece))
 	}
 	p := &s.pieces[len(s.pieces)-1]
@@ -54,14 +58,38 @@ func (s *nameSet) duplicates() (n int, known bool) {
 	if s.count > maxTracked {
 		return 0, false
 	}
-	all := slices.Concat(s.pieces...)
-	slices.Sort(all)
-	return len(all) - len(slices.Compact(all)), true
+	for _, p := range s.pieces {
+		slices.Sort(p)
+	}
+	return equalNeighbours(s.pieces), true
+}
+
+// equalNeighbours merges sorted pieces, without the memory that a merged one
+// would take, and counts the values that equal the one before.
+func equalNeighbours(sorted [][]uint64) (n int) {
+	heads := slices.Clone(sorted)
+	var last uint64
+	for begun := false; ; begun = true {
+		least := -1
+		for i, h := range heads {
+			if len(h) > 0 && (least < 0 || h[0] < heads[least][0]) {
+				least = i
+			}
+		}
+		if least < 0 {
+			return n
+		}
+		if begun && heads[least][0] == last {
+			n++
+		}
+		last, heads[least] = heads[least][0], heads[least][1:]
+	}
 }
 
 // policySet is a bounded set of policy names.
 type policySet struct {
 	names map[string]struct{}
+	bytes int
 	full  bool
 }
 
@@ -69,10 +97,11 @@ func (s *policySet) add(name []byte) {
 	if _, ok := s.names[string(name)]; ok {
 		return
 	}
-	if len(s.names) >= maxPolicies {
+	if len(s.names) >= maxPolicies || s.bytes+len(name) > maxPolicy {
 		s.full = true
 		return
 	}
+	s.bytes += len(name)
 	if s.names == nil {
 		s.names = make(map[string]struct{})
 	}
@@ -95,12 +124,14 @@ func (s *policySet) without(o policySet) []string {
 type sampler struct {
 	size, seen int
 	chosen     []Principal
+	place      int // where put puts the principal that take said yes to
 }
 
 const (
 	defaultSample = 64
 	maxSample     = 4096
 	sampleKeys    = 16
+	maxSampleKey  = 4 << 10 // with its salt, in bytes; no key of a known enctype comes near
 )
 
 func (s *sampler) init(size int) {
@@ -110,13 +141,20 @@ func (s *sampler) init(size int) {
 	s.size = min(max(size, 0), maxSample)
 }
 
-func (s *sampler) offer(p *Principal) {
+// take says whether the next principal is to be put.
+func (s *sampler) take() bool {
 	s.seen++
-	if len(s.chosen) < s.size {
-		s.chosen = append(s.chosen, sampleOf(p))
-	} else if i := rand.IntN(s.seen); i < s.size {
-		s.chosen[i] = sampleOf(p)
+	if s.place = s.seen - 1; s.place >= s.size {
+		s.place = rand.IntN(s.seen)
 	}
+	return s.place < s.size
+}
+
+func (s *sampler) put(p *Principal) {
+	if s.place == len(s.chosen) {
+		s.chosen = append(s.chosen, Principal{})
+	}
+	s.chosen[s.place] = sampleOf(p)
 }
 
 // sampleOf copies what a trial of the master key needs.
@@ -126,6 +164,12 @@ func sampleOf(p *Principal) Principal {
 	if i := slices.IndexFunc(p.TL, func(t TL) bool { return t.Type == TLMKVNO }); i >= 0 {
 		short.TL = p.TL[i : i+1]
 	}
-	short.Keys = p.Keys[:min(len(p.Keys), sampleKeys)]
+	short.Keys = nil
+	for i := range p.Keys {
+		k := &p.Keys[i]
+		if len(short.Keys) < sampleKeys && len(k.Contents[0])+len(k.Contents[1]) <= maxSampleKey {
+			short.Keys = append(short.Keys, *k)
+		}
+	}
 	return *short.Clone()
 }
