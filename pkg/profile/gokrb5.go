@@ -119,7 +119,7 @@ func (p *Profile) gokrb5Enctypes(l *config.LibDefaults) error {
 	l.PermittedEnctypeIDs, l.PermittedEnctypes = forGokrb5(permitted)
 	l.DefaultTktEnctypeIDs, l.DefaultTktEnctypes = forGokrb5(tkt)
 	l.DefaultTGSEnctypeIDs, l.DefaultTGSEnctypes = l.PermittedEnctypeIDs, l.PermittedEnctypes
-	if len(l.DefaultTktEnctypeIDs) == 0 {
+	if len(tkt) == 0 {
 		return ErrNoEnctypes
 	}
 	return nil
