@@ -61,11 +61,12 @@ const tempSuffix = ".temp"
 // temporary file is removed by Abort whenever anything fails. Abort after Commit
 // does nothing, so it may be deferred. An Incoming is for one goroutine.
 type Incoming struct {
-	path   string
-	f      *os.File // nil when closed
-	size   int64
-	failed error // the first write that failed
-	synced bool
+	path    string
+	f       *os.File // nil when closed
+	size    int64
+	started int64 // bytes that the disk was told to begin with
+	failed  error // the first write that failed
+	synced  bool
 }
 
 // NewIncoming creates and locks the temporary file, empty. If another receiver
@@ -182,10 +183,25 @@ func (in *Incoming) WriteAt(p []byte, off int64) (int, error) {
 	}
 	n, err := in.f.WriteAt(p, off)
 	in.size = max(in.size, off+int64(n))
+	in.writeBack()
 	if err != nil {
 		in.failed = in.fault("write", err)
 	}
 	return n, in.failed
+}
+
+// writeBackStep is how much is written before the disk is told to begin with
+// it, in bytes.
+const writeBackStep = 8 << 20
+
+// writeBack lets the disk work while the rest is still coming, so that Sync
+// has little left to wait for. Whether it works does not matter here.
+func (in *Incoming) writeBack() {
+	if in.size-in.started < writeBackStep {
+		return
+	}
+	_ = unix.SyncFileRange(int(in.f.Fd()), in.started, in.size-in.started, unix.SYNC_FILE_RANGE_WRITE)
+	in.started = in.size
 }
 
 // Sync makes the content durable and turns the lock into a shared one, as MIT

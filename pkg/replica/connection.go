@@ -1,0 +1,179 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/kprop/kprop/internal/enctype"
+	"github.com/kprop/kprop/pkg/kdb"
+	"github.com/kprop/kprop/pkg/transport"
+)
+
+// ServeConn serves one connection and closes it. authenticated, if not nil, is
+// called once: when the peer has authenticated, or at the end. It reports
+// whether a database was received and loaded.
+func (s *Server) ServeConn(ctx context.Context, nc net.Conn, authenticated func()) (loaded bool) {
+	once := sync.OnceFunc(func() {
+		if authenticated != nil {
+			authenticated()
+		}
+	})
+	defer once()
+	defer nc.Close()
+	log := s.log.With(zap.String("peer", nc.RemoteAddr().String()))
+	defer func() {
+		if r := recover(); r != nil {
+			log.Error("kpropd: panic while serving a connection", zap.Any("error", r), zap.ByteString("stack", debug.Stack()))
+		}
+	}()
+	host := peerHost(nc)
+	log.Info("Connection from " + host)
+	s.o.Debug("Connection from %s", host)
+	s.o.Debug("krb5_recvauth(%s, %s, %v, ...)", nc.RemoteAddr(), transport.KpropVersion, s.Principal())
+	c, err := s.acceptor.Accept(ctx, nc)
+	once()
+	if err != nil {
+		log.Error("Error in krb5_recvauth: "+transport.Message(err), zap.Error(err))
+	} else {
+		log = log.With(zap.String("principal", c.Peer().String()))
+		loaded = s.serve(ctx, c, log)
+		c.Close()
+	}
+	s.o.Debug("Database load process for full propagation completed.")
+	return loaded
+}
+
+func peerHost(nc net.Conn) string {
+	if a, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
+		return a.IP.String()
+	}
+	return nc.RemoteAddr().String()
+}
+
+// serve goes on with a peer that has authenticated.
+func (s *Server) serve(ctx context.Context, c *transport.Conn, log *zap.Logger) bool {
+	s.o.Debug("authenticated client: %v (etype == %v)", c.Peer(), c.TicketEnctype())
+	if why := s.authorize(c.Peer().String(), c.TicketEnctype()); why != "" {
+		log.Warn(fmt.Sprintf("Rejected connection from unauthorized principal %v", c.Peer()), zap.String("reason", why))
+		s.o.Debug("Rejected connection from unauthorized principal %v", c.Peer())
+		c.Refuse(fmt.Sprintf("%v is not allowed to propagate to this host: %s", c.Peer(), why))
+		return false
+	}
+	start := time.Now()
+	r, err := s.receive(ctx, c, log)
+	if err != nil {
+		s.report(c, log, err)
+		return false
+	}
+	log.Info("database loaded", zap.Int64("bytes", r.bytes), zap.Int("principals", r.report.Principals),
+		zap.Int("policies", r.report.Policies), zap.Duration("duration", time.Since(start)))
+	if err := r.transfer.Acknowledge(); err != nil {
+		log.Error(mitStep(err), zap.Error(err))
+		return true
+	}
+	return true
+}
+
+// authorize gives the reason of a refusal.
+func (s *Server) authorize(who string, ticket enctype.ID) string {
+	acl, err := LoadACL(s.o.ACL)
+	if err != nil {
+		return "the access list " + s.o.ACL + " cannot be read: " + transport.Message(err)
+	}
+	ok, why := acl.Allows(who, ticket)
+	if ok {
+		return ""
+	}
+	return why + " (" + s.o.ACL + ")"
+}
+
+// refusal is a failure of which the sender must be told.
+type refusal struct {
+	mit  string // what MIT's kpropd logs of it, or what we do
+	tell string // for the sender
+	err  error
+}
+
+func (r *refusal) Error() string { return r.mit }
+func (r *refusal) Unwrap() error { return r.err }
+
+// report logs a failure, and tells the sender where it does not know yet.
+func (s *Server) report(c *transport.Conn, log *zap.Logger, err error) {
+	var r *refusal
+	if !errors.As(err, &r) {
+		log.Error(mitStep(err), zap.Error(err))
+		c.Drain()
+		return
+	}
+	fields := []zap.Field{}
+	if r.err != nil {
+		fields = append(fields, zap.Error(r.err))
+	}
+	log.Error("kpropd: "+r.mit, fields...)
+	s.o.Debug("%s", r.tell)
+	c.Refuse(r.tell)
+}
+
+// mitError is a com_err line of MIT's kpropd.
+func mitError(err error, while string) string {
+	return "kpropd: " + transport.Message(err) + " " + while
+}
+
+func mitStep(err error) string {
+	var remote *transport.RemoteError
+	var step *transport.StepError
+	switch {
+	case errors.As(err, &remote):
+		if remote.Code == transport.CodeGeneric {
+			return "Generic remote error: " + remote.Text
+		}
+		return fmt.Sprintf("kpropd: %v signaled from server; Error text from client: %s", remote.Code, remote.Text)
+	case errors.As(err, &step):
+		return mitError(step.Err, step.While)
+	}
+	return "kpropd: " + strings.ReplaceAll(err.Error(), "\n", "; ")
+}
+
+// lockPoll is how often a waiting propagation looks whether the file is free.
+const lockPoll = 50 * time.Millisecond
+
+// incoming opens the file for the dump, waiting for another propagation. This
+// is what serialises loads, also between processes and with MIT's kpropd.
+func (s *Server) incoming(ctx context.Context) (*kdb.Incoming, error) {
+	deadline := time.Now().Add(s.o.LockWait)
+	for {
+		in, err := kdb.NewIncoming(s.o.File)
+		if err == nil {
+			return in, nil
+		}
+		if !errors.Is(err, kdb.ErrLocked) || time.Now().After(deadline) {
+			return nil, s.fileRefusal(err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, &refusal{mit: "shutting down", tell: "kpropd is shutting down"}
+		case <-time.After(lockPoll):
+		}
+	}
+}
+
+func (s *Server) fileRefusal(err error) *refusal {
+	r := &refusal{mit: err.Error(), tell: err.Error(), err: err}
+	var file *kdb.IncomingError
+	if errors.As(err, &file) {
+		r.mit = file.MITText()
+		r.tell = file.MITText()
+	}
+	if errors.Is(err, kdb.ErrLocked) {
+		r.tell = fmt.Sprintf("another propagation to this host is under way and did not end within %v", s.o.LockWait)
+	}
+	return r
+}

@@ -1,0 +1,223 @@
+package replica
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"go.uber.org/zap"
+
+	"github.com/kprop/kprop/pkg/check"
+	"github.com/kprop/kprop/pkg/dump"
+	"github.com/kprop/kprop/pkg/kdb"
+	"github.com/kprop/kprop/pkg/transport"
+)
+
+// received is a database that was received, verified and loaded.
+type received struct {
+	transfer *transport.Transfer
+	report   *dump.Report
+	bytes    int64
+}
+
+// receive takes the whole way from the first byte to the live database. The
+// dump stays in its temporary file until it is loaded; then it takes the place
+// of the one before. On failure nothing of it stays. An error is a *refusal, or
+// comes from the transfer, of which the sender knows.
+func (s *Server) receive(ctx context.Context, c *transport.Conn, log *zap.Logger) (*received, error) {
+	in, err := s.incoming(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer in.Abort()
+	t, err := c.ReceiveDatabase(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.o.Debug("Full propagation transfer started.")
+	report, err := s.take(t, in)
+	if err != nil {
+		return nil, err
+	}
+	s.o.Debug("Full propagation transfer finished.")
+	if err := s.checkStash(report, log); err != nil {
+		return nil, err
+	}
+	if err := in.Sync(); err != nil {
+		return nil, s.fileRefusal(err)
+	}
+	if err := s.load(ctx, in.TempPath()); err != nil {
+		return nil, err
+	}
+	if err := in.Commit(); err != nil {
+		// The database is live; only the copy of its dump is not kept.
+		log.Error(s.fileRefusal(err).mit, zap.Error(err))
+	}
+	return &received{transfer: t, report: report, bytes: t.Size}, nil
+}
+
+// maxLine bounds a record of the dump, in bytes of its line; it bounds the
+// memory of the verification.
+const maxLine = 8 << 20
+
+// take writes the dump to the file and verifies it at the same time.
+func (s *Server) take(t *transport.Transfer, in *kdb.Incoming) (*dump.Report, error) {
+	w := newSplitter(in, dump.NewVerifier(dump.VerifyOptions{
+		Realm: s.o.Realm, MasterKeyName: s.realm.MasterKeyName, MaxLine: maxLine,
+	}))
+	defer w.stop()
+	pieces := bufio.NewWriterSize(w, pieceSize)
+	_, err := t.WriteTo(pieces)
+	if err == nil {
+		err = pieces.Flush()
+	}
+	switch {
+	case w.fileErr != nil:
+		return nil, writeRefusal(w.fileErr, in)
+	case w.verifyErr != nil:
+		return nil, badDump(w.verifyErr)
+	case err != nil:
+		return nil, err
+	}
+	report, err := w.verifier.Close()
+	if err != nil {
+		return nil, badDump(err)
+	}
+	return report, nil
+}
+
+// writeRefusal has MIT's words for both sides (reference kprop-protocol.md 10.2).
+func writeRefusal(err error, in *kdb.Incoming) *refusal {
+	text := fmt.Sprintf("%s while writing database block starting at offset %d", transport.Message(err), in.Size())
+	return &refusal{mit: text, tell: text + " to " + in.TempPath(), err: err}
+}
+
+func badDump(err error) *refusal {
+	text := fmt.Sprintf("the dump was refused and nothing was changed: %v", err)
+	return &refusal{mit: text, tell: text}
+}
+
+// pieceSize is how much is verified and written at a time, in bytes: enough
+// that handing it over costs nothing.
+const pieceSize = 256 << 10
+
+// splitter gives each piece to the verifier and to the file at the same time.
+type splitter struct {
+	file      *kdb.Incoming
+	verifier  *dump.Verifier
+	blocks    chan []byte
+	verified  chan error
+	fileErr   error
+	verifyErr error
+}
+
+func newSplitter(file *kdb.Incoming, v *dump.Verifier) *splitter {
+	w := &splitter{file: file, verifier: v, blocks: make(chan []byte), verified: make(chan error)}
+	go func() {
+		for b := range w.blocks {
+			w.verified <- verify(v, b)
+		}
+	}()
+	return w
+}
+
+// verify keeps a panic of the verifier, which would end the whole process,
+// within its connection.
+func verify(v *dump.Verifier, b []byte) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("panic in the verification: %v", r)
+		}
+	}()
+	_, err = v.Write(b)
+	return err
+}
+
+func (w *splitter) Write(p []byte) (int, error) {
+	w.blocks <- p
+	n, err := w.file.Write(p)
+	w.fileErr = err
+	w.verifyErr = <-w.verified
+	return n, errors.Join(w.fileErr, w.verifyErr)
+}
+
+func (w *splitter) stop() { close(w.blocks) }
+
+// checkStash makes sure that the KDC on this host will be able to open the
+// database. A stash that is not there is only reported: the KDC may be given
+// the master key by hand.
+func (s *Server) checkStash(r *dump.Report, log *zap.Logger) error {
+	path := s.realm.StashFile
+	findings, err := kdb.CheckStash(r.KM, path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		log.Warn("there is no stash file, so the KDC on this host cannot start by itself",
+			zap.String("path", path), zap.String("mend", check.Stash("this host").Remedy[0]))
+		return nil
+	case errors.Is(err, fs.ErrPermission):
+		log.Warn("the stash file cannot be read, so whether it opens the database is not known", zap.Error(err))
+		return nil
+	case err != nil:
+		text := fmt.Sprintf("the stash %s on this host does not open the dump, nothing was changed: %v", path, err)
+		return &refusal{mit: text, tell: text}
+	}
+	for _, f := range findings {
+		if f.Problem() {
+			log.Warn(f.Text, zap.String("path", path))
+		}
+	}
+	return nil
+}
+
+// load runs kdb5_util. It is not broken off when ctx ends: a load that was
+// killed while it puts the new database in place can leave none.
+func (s *Server) load(ctx context.Context, file string) error {
+	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), s.o.LoadTimeout,
+		fmt.Errorf("it was stopped after %v", s.o.LoadTimeout))
+	defer cancel()
+	s.o.Debug("calling kdb5_util to load database")
+	util := kdb.Util{
+		Path: s.o.KDB5Util, Realm: s.o.Realm, Database: s.o.Database,
+		Started: func(pid int) { s.o.Debug("Load PID is %d", pid) },
+	}
+	err := util.Load(ctx, file)
+	if leftover(err) {
+		err = util.Load(ctx, file)
+	}
+	if err == nil {
+		err = kdb.SyncDatabase(s.database())
+		if err != nil {
+			text := fmt.Sprintf("the database is loaded but could not be made durable: %v", err)
+			return &refusal{mit: text, tell: text}
+		}
+		return nil
+	}
+	r := &refusal{mit: err.Error(), tell: err.Error()}
+	var u *kdb.UtilError
+	if errors.As(err, &u) {
+		r = &refusal{mit: u.MITText(), tell: u.Error(), err: u}
+	}
+	if errors.Is(err, os.ErrNotExist) {
+		r.tell = s.o.KDB5Util + " is not on this host: install krb5-kdc there, or name the program with kpropd -p"
+	}
+	return r
+}
+
+// leftover tells that a load failed only because of the temporary database of
+// an earlier one, as a full disk leaves it. It has removed that (reference
+// kdb-formats.md 1.9), so the next one has a chance.
+func leftover(err error) bool {
+	var u *kdb.UtilError
+	return errors.As(err, &u) && strings.Contains(u.Stderr, "~': File exists")
+}
+
+func (s *Server) database() string {
+	if s.o.Database != "" {
+		return s.o.Database
+	}
+	return s.realm.DatabaseName
+}

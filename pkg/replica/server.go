@@ -1,0 +1,187 @@
+// Package replica is the receiving service: it takes connections, decides who
+// may propagate, verifies what arrives, and has it loaded into the database.
+package replica
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/kprop/kprop/internal/enctype"
+	"github.com/kprop/kprop/internal/keytab"
+	"github.com/kprop/kprop/internal/principal"
+	"github.com/kprop/kprop/internal/rcache"
+	"github.com/kprop/kprop/pkg/profile"
+	"github.com/kprop/kprop/pkg/transport"
+)
+
+// Options say what a Server serves. Realm, File, KDB5Util and ACL are needed.
+type Options struct {
+	Profile  *profile.Profile // loaded with KDC
+	Realm    string
+	Keytab   string // name; empty: the default keytab
+	File     string // takes the received dump (from_master)
+	KDB5Util string // path of the program that loads it
+	Database string // passed to it as -d if not empty
+	ACL      string // path of kpropd.acl
+
+	Timeouts transport.Timeouts
+	// LockWait is how long a propagation waits for another one to end; 0: 30
+	// seconds.
+	LockWait time.Duration
+	// LoadTimeout bounds one run of kdb5_util; 0: an hour.
+	LoadTimeout time.Duration
+
+	Log   *zap.Logger                      // nil: none
+	Debug func(format string, args ...any) // MIT's lines of -d; nil: none
+	// Once makes Serve return after one connection (-t).
+	Once bool
+}
+
+// maxHandshakes bounds the connections that are not authenticated yet. Further
+// ones wait in the kernel's queue, for as long as a handshake may last.
+const maxHandshakes = 16
+
+// Server receives propagations. Its methods are safe for concurrent use.
+type Server struct {
+	o        Options
+	realm    profile.Realm
+	acceptor *transport.Acceptor
+	log      *zap.Logger
+}
+
+// New prepares a server. Errors name what in the profile is wrong.
+func New(ctx context.Context, o Options) (*Server, error) {
+	s := &Server{o: o, log: o.Log}
+	if s.log == nil {
+		s.log = zap.NewNop()
+	}
+	if s.o.Debug == nil {
+		s.o.Debug = func(string, ...any) {}
+	}
+	if s.o.LockWait == 0 {
+		s.o.LockWait = 30 * time.Second
+	}
+	if s.o.LoadTimeout == 0 {
+		s.o.LoadTimeout = time.Hour
+	}
+	var err error
+	if s.realm, err = o.Profile.RealmConfig(o.Realm); err != nil {
+		return nil, err
+	}
+	s.acceptor, err = s.newAcceptor(ctx)
+	return s, err
+}
+
+func (s *Server) newAcceptor(ctx context.Context) (*transport.Acceptor, error) {
+	p := s.o.Profile
+	names, err := p.HostCandidates(ctx, "")
+	if err != nil {
+		return nil, fmt.Errorf("name of this host: %w", err)
+	}
+	a := &transport.Acceptor{
+		Application: transport.KpropVersion,
+		ClockSkew:   p.ClockSkew(),
+		Timeouts:    s.o.Timeouts,
+	}
+	for _, n := range names {
+		a.Principals = append(a.Principals, principal.New(s.o.Realm, "host", n))
+	}
+	name := s.o.Keytab
+	if name == "" {
+		if name, err = p.DefaultKeytab(); err != nil {
+			return nil, err
+		}
+	}
+	if _, err := keytab.Path(name); err != nil {
+		return nil, err
+	}
+	a.Keytab = func() (*keytab.Keytab, error) { return keytab.Load(name) }
+	typ, residual, err := p.ReplayCacheName()
+	if err != nil {
+		return nil, err
+	}
+	if a.Replays, err = rcache.New(typ, residual, os.Getenv); err != nil {
+		return nil, err
+	}
+	a.Permitted, err = permitted(p)
+	return a, err
+}
+
+// permitted says which enctypes a session key may have: those of the profile,
+// and of the deprecated ones only those that it allows by name.
+func permitted(p *profile.Profile) (func(enctype.ID) bool, error) {
+	list, err := p.PermittedEnctypes()
+	if err != nil {
+		return nil, err
+	}
+	allowed := make(map[enctype.ID]bool)
+	for _, id := range list {
+		allowed[enctype.ID(id)] = true
+	}
+	allowed[enctype.DES3] = allowed[enctype.DES3] && p.AllowDES3()
+	allowed[enctype.RC4] = allowed[enctype.RC4] && p.AllowRC4()
+	return func(id enctype.ID) bool { return allowed[id] }, nil
+}
+
+// Principal is the server's own name.
+func (s *Server) Principal() principal.Name { return s.acceptor.Principals[0] }
+
+// Serve takes connections from l until ctx ends, and returns when the last of
+// them has. A load that is under way is finished, a transfer is broken off.
+// With Options.Once it returns after the first connection. l is closed.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	defer context.AfterFunc(ctx, func() { l.Close() })()
+	defer l.Close()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	places := make(chan struct{}, maxHandshakes)
+	for {
+		select {
+		case places <- struct{}{}:
+		case <-ctx.Done():
+			return nil
+		}
+		s.o.Debug("waiting for a kprop connection")
+		nc, err := s.accept(ctx, l)
+		if err != nil || nc == nil {
+			return err
+		}
+		if s.o.Once {
+			s.ServeConn(ctx, nc, nil)
+			return nil
+		}
+		wg.Go(func() { s.ServeConn(ctx, nc, func() { <-places }) })
+	}
+}
+
+// acceptPause is how long Serve rests when the system cannot give a
+// connection, as when it is out of descriptors.
+const acceptPause = 100 * time.Millisecond
+
+// accept waits for a connection; nil without an error means that ctx ended.
+func (s *Server) accept(ctx context.Context, l net.Listener) (net.Conn, error) {
+	for {
+		nc, err := l.Accept()
+		switch {
+		case err == nil:
+			return nc, nil
+		case ctx.Err() != nil:
+			return nil, nil
+		case errors.Is(err, net.ErrClosed):
+			return nil, err
+		}
+		s.log.Error(mitError(err, "while accepting connection"))
+		select {
+		case <-ctx.Done():
+			return nil, nil
+		case <-time.After(acceptPause):
+		}
+	}
+}

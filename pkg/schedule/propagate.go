@@ -1,0 +1,216 @@
+// Package schedule is the sending side: it propagates one dump to the replicas
+// of a realm.
+package schedule
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/kprop/kprop/internal/keytab"
+	"github.com/kprop/kprop/internal/principal"
+	"github.com/kprop/kprop/pkg/kdb"
+	"github.com/kprop/kprop/pkg/profile"
+	"github.com/kprop/kprop/pkg/transport"
+)
+
+// DefaultPort is that of kpropd where the services database does not know it.
+const DefaultPort = 754
+
+// ServiceName is what the services database calls kpropd's port.
+const ServiceName = "krb5_prop"
+
+// Sender propagates to the replicas of one realm. It may be used for several
+// replicas at once.
+type Sender struct {
+	Profile  *profile.Profile
+	Realm    string             // of both principals
+	Keytab   string             // name; empty: the default keytab
+	Port     string             // number or service name; empty: krb5_prop, else 754
+	Timeouts transport.Timeouts // Handshake is 2 minutes if 0
+
+	// ConnectTimeout bounds the connection to one address; 0: 30 seconds.
+	ConnectTimeout time.Duration
+	// Progress is called after each block with the bytes sent so far and
+	// those of the dump, from a goroutine for each host.
+	Progress func(host string, sent, size int64)
+}
+
+// Names are the principals of a propagation.
+type Names struct {
+	Client principal.Name // of this host
+	Server principal.Name // of the replica
+	Keytab string         // where the client's key is
+}
+
+// Names works out the principals for a replica, named as the user typed it
+// (reference kprop-protocol.md 17.1). The error is a transport.StepError.
+func (s *Sender) Names(ctx context.Context, host string) (n Names, err error) {
+	own, err := s.Profile.CanonicalHost(ctx, "")
+	if err != nil {
+		return n, while("while setting client principal name", err)
+	}
+	n.Client = principal.New(s.Realm, "host", own)
+	other, err := s.Profile.CanonicalHost(ctx, host)
+	if err != nil {
+		return n, while("while setting server principal name", err)
+	}
+	n.Server = principal.New(s.Realm, "host", other)
+	n.Keytab = s.Keytab
+	if n.Keytab == "" {
+		n.Keytab, err = s.Profile.DefaultKeytab()
+	}
+	if err == nil {
+		if _, err = keytab.Path(n.Keytab); err != nil {
+			err = fmt.Errorf("%w: %w", transport.ErrKeytabType, err)
+		}
+	}
+	return n, while("while resolving keytab", err)
+}
+
+func while(what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &transport.StepError{While: what, Err: err}
+}
+
+// Credentials gets the ticket for a replica from the KDC. The error is a
+// transport.StepError "while getting initial credentials".
+func (s *Sender) Credentials(ctx context.Context, n Names) (*transport.Credentials, error) {
+	cred, err := s.credentials(ctx, n)
+	return cred, while("while getting initial credentials", err)
+}
+
+func (s *Sender) credentials(ctx context.Context, n Names) (*transport.Credentials, error) {
+	kt, err := keytab.Load(n.Keytab)
+	if err != nil {
+		return nil, err
+	}
+	kdcs, err := s.Profile.KDCs(ctx, s.Realm)
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := s.Profile.Gokrb5(ctx, s.Realm)
+	if err != nil {
+		return nil, err
+	}
+	// The enctypes of the profile, with those that gokrb5 does not have.
+	if cfg.LibDefaults.DefaultTktEnctypeIDs, err = s.Profile.TktEnctypes(); err != nil {
+		return nil, err
+	}
+	sync, err := s.Profile.Bool(true, "libdefaults", "kdc_timesync")
+	if err != nil {
+		// MIT reads it as a number; anything but 0 means yes.
+		sync = true
+	}
+	return transport.GetCredentials(ctx, transport.CredentialRequest{
+		Client: n.Client, Server: n.Server, Keytab: kt, KDCs: kdcs, Config: cfg, SyncTime: sync,
+	})
+}
+
+// LookupError says that a replica's name or the port's name is not known.
+type LookupError struct {
+	Host string
+	Port bool   // the port's name is not known
+	Text string // that of the C library's gai_strerror
+	Err  error
+}
+
+func (e *LookupError) Error() string { return e.Host + ": " + e.Text }
+func (e *LookupError) Unwrap() error { return e.Err }
+
+// ConnectError says that no address of a replica took the connection.
+type ConnectError struct {
+	Address string // the last that was tried, host:port
+	Err     error
+}
+
+func (e *ConnectError) Error() string { return fmt.Sprintf("connect to %s: %v", e.Address, e.Err) }
+func (e *ConnectError) Unwrap() error { return e.Err }
+
+// PortNumber gives the port to connect to.
+func (s *Sender) PortNumber() (int, error) { return LookupPort(s.Port) }
+
+// LookupPort gives the number for a port of the -P option: a number, or a name
+// in the services database. An empty one is krb5_prop, or 754 if that is not
+// known.
+func LookupPort(port string) (int, error) {
+	return lookupPort(port, func(service string) (int, error) { return net.LookupPort("tcp", service) })
+}
+
+func lookupPort(port string, lookup func(service string) (int, error)) (int, error) {
+	if port == "" {
+		if n, err := lookup(ServiceName); err == nil {
+			return n, nil
+		}
+		return DefaultPort, nil
+	}
+	n, err := strconv.Atoi(port)
+	switch {
+	case errors.Is(err, strconv.ErrSyntax):
+		return lookup(port)
+	case err != nil, n < 0, n > 65535:
+		return 0, fmt.Errorf("port %s is not between 0 and 65535", port)
+	}
+	return n, nil
+}
+
+// connect resolves the replica's name and connects. The error is a
+// *LookupError or a *ConnectError.
+func (s *Sender) connect(ctx context.Context, host string) (net.Conn, error) {
+	port, err := s.PortNumber()
+	if err != nil {
+		return nil, &LookupError{Host: host, Port: true, Text: "Servname not supported for ai_socktype", Err: err}
+	}
+	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	if err != nil {
+		return nil, &LookupError{Host: host, Text: gaiText(err), Err: err}
+	}
+	var addrs []string
+	for _, ip := range ips {
+		addrs = append(addrs, net.JoinHostPort(ip.Unmap().String(), strconv.Itoa(port)))
+	}
+	timeout := s.ConnectTimeout
+	if timeout == 0 {
+		timeout = 30 * time.Second
+	}
+	nc, err := transport.DialAll(ctx, addrs, timeout)
+	if err != nil {
+		last := ""
+		if len(addrs) > 0 {
+			last = addrs[len(addrs)-1]
+		}
+		return nil, &ConnectError{Address: last, Err: err}
+	}
+	return nc, nil
+}
+
+func gaiText(err error) string {
+	var dns *net.DNSError
+	if errors.As(err, &dns) && dns.IsTemporary && !dns.IsNotFound {
+		return "Temporary failure in name resolution"
+	}
+	return "Name or service not known"
+}
+
+// send carries an open dump to a replica and returns when the replica has
+// loaded it. The dump may be sent to several replicas at once. nc is closed.
+func (s *Sender) send(ctx context.Context, nc net.Conn, cred *transport.Credentials, dump *kdb.DumpFile, host string) error {
+	c, err := transport.Initiate(ctx, nc, cred, transport.KpropVersion, s.Timeouts)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	var progress func(int64)
+	if s.Progress != nil {
+		progress = func(sent int64) { s.Progress(host, sent, dump.Size()) }
+	}
+	// One byte more than announced, so that a dump that grew is noticed.
+	r := io.NewSectionReader(dump.File(), 0, dump.Size()+1)
+	return c.SendDatabase(ctx, r, dump.Size(), progress)
+}

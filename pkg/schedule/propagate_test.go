@@ -1,0 +1,160 @@
+package schedule
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/kprop/kprop/pkg/kdb"
+	"github.com/kprop/kprop/pkg/profile"
+	"github.com/kprop/kprop/pkg/transport"
+)
+
+func TestLookupPort(t *testing.T) {
+	known := func(name string) int {
+		n, err := net.LookupPort("tcp", name)
+		if err != nil {
+			return 0
+		}
+		return n
+	}
+	want := known(ServiceName)
+	if want == 0 {
+		want = DefaultPort // the services database may lack it
+	}
+	for _, c := range []struct {
+		port string
+		want int
+	}{
+		{"", want}, {"754", 754}, {"0", 0}, {"65535", 65535}, {"0754", 754}, {"https", 443},
+	} {
+		if got, err := LookupPort(c.port); err != nil || got != c.want {
+			t.Errorf("%q: %d, %v; want %d", c.port, got, err, c.want)
+		}
+	}
+	for _, port := range []string{"-1", "65536", "99999999999999999999", "nosuchservice", "754 ", "754x", "0x2f2"} {
+		if got, err := LookupPort(port); err == nil {
+			t.Errorf("%q: %d, want an error", port, got)
+		}
+	}
+}
+
+// A services database without krb5_prop has the port nevertheless.
+func TestPortFallback(t *testing.T) {
+	unknown := func(string) (int, error) { return 0, errors.New("unknown port") }
+	if n, err := lookupPort("", unknown); n != DefaultPort || err != nil {
+		t.Errorf("%d, %v", n, err)
+	}
+	if n, err := lookupPort("krb5_prop", unknown); err == nil {
+		t.Errorf("by name: %d, want an error as MIT gives it", n)
+	}
+	moved := func(name string) (int, error) {
+		if name != ServiceName {
+			t.Errorf("asked for %q", name)
+		}
+		return 1754, nil
+	}
+	if n, err := lookupPort("", moved); n != 1754 || err != nil {
+		t.Errorf("services database with another port: %d, %v", n, err)
+	}
+}
+
+const testProfile = `[libdefaults]
+	default_realm = R.TEST
+	dns_canonicalize_hostname = false
+	qualify_shortname = ""
+	default_keytab_name = FILE:/nonexistent/own.keytab
+[realms]
+	R.TEST = {
+		kdc = 127.0.0.1:1
+	}
+`
+
+func testSender(t *testing.T) *Sender {
+	t.Helper()
+	p, err := profile.Parse("krb5.conf", testProfile, profile.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Sender{Profile: p, Realm: "R.TEST"}
+}
+
+func TestNames(t *testing.T) {
+	t.Setenv("KRB5_KTNAME", "")
+	s := testSender(t)
+	n, err := s.Names(context.Background(), "KDC2.test.")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n.Server.String() != "host/kdc2.test@R.TEST" || n.Keytab != "FILE:/nonexistent/own.keytab" {
+		t.Errorf("server %v, keytab %s", n.Server, n.Keytab)
+	}
+	if n.Client.Realm != "R.TEST" || len(n.Client.Components) != 2 || n.Client.Components[0] != "host" {
+		t.Errorf("client %v", n.Client)
+	}
+	s.Keytab = "MEMORY:x"
+	_, err = s.Names(context.Background(), "kdc2.test")
+	if !errors.Is(err, transport.ErrKeytabType) || !strings.Contains(err.Error(), "MEMORY:x") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestConnectErrors(t *testing.T) {
+	s := testSender(t)
+	s.Port = "nosuchservice"
+	_, err := s.connect(context.Background(), "127.0.0.1")
+	var lookup *LookupError
+	if !errors.As(err, &lookup) || !lookup.Port {
+		t.Errorf("unknown service: %v", err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Port = strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+	nc, err := s.connect(context.Background(), "127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nc.Close()
+	l.Close()
+	_, err = s.connect(context.Background(), "127.0.0.1")
+	var refused *ConnectError
+	if !errors.As(err, &refused) || refused.Address != "127.0.0.1:"+s.Port {
+		t.Errorf("closed port: %v", err)
+	}
+}
+
+// Every host gets its report, also when there are more than places.
+func TestRunReportsEach(t *testing.T) {
+	s := testSender(t)
+	s.Keytab = "/nonexistent/own.keytab"
+	var hosts []string
+	for i := range 3*Parallel + 1 {
+		hosts = append(hosts, "h"+strconv.Itoa(i))
+	}
+	seen := map[string]bool{}
+	s.Run(context.Background(), "/nonexistent/dump", hosts, func(r Result) {
+		if r.Err == nil || seen[r.Host] {
+			t.Errorf("%s: %v, seen before: %v", r.Host, r.Err, seen[r.Host])
+		}
+		seen[r.Host] = true
+	})
+	if len(seen) != len(hosts) {
+		t.Errorf("%d reports for %d hosts", len(seen), len(hosts))
+	}
+}
+
+func TestSharedDump(t *testing.T) {
+	d := sharedDump{path: "/nonexistent/dump"}
+	_, first := d.open()
+	_, second := d.open()
+	var e *kdb.DumpFileError
+	if !errors.As(first, &e) || first != second {
+		t.Errorf("%v, then %v", first, second)
+	}
+	d.close()
+}

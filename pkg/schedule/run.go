@@ -1,0 +1,137 @@
+package schedule
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/jcmturner/gokrb5/v8/messages"
+
+	"github.com/kprop/kprop/pkg/check"
+	"github.com/kprop/kprop/pkg/kdb"
+)
+
+// Parallel is how many replicas Run serves at once.
+const Parallel = 8
+
+// Result is the outcome of a propagation to one replica.
+type Result struct {
+	Host       string // as the user typed it
+	Names      Names
+	Dump       string // path
+	Bytes      int64  // size of the dump
+	TicketKVNO uint32 // of the replica's key in the KDC; 0: not known
+	Address    string // host:port that took the connection, or was tried last
+	Duration   time.Duration
+	Err        error // nil: the replica has loaded the dump
+	// LastPropErr says that the propagation succeeded, but that its mark
+	// beside the dump could not be written.
+	LastPropErr error
+}
+
+// Findings explains a failure.
+func (r *Result) Findings(port string) []check.Finding {
+	if r.Err == nil {
+		return nil
+	}
+	p := check.Propagation{
+		Replica: r.Host, Address: r.Address, Port: port, Dump: r.Dump,
+		Realm: r.Names.Client.Realm, Client: r.Names.Client.String(), Server: r.Names.Server.String(),
+		Keytab: r.Names.Keytab, TicketKVNO: r.TicketKVNO,
+	}
+	var lookup *LookupError
+	if errors.As(r.Err, &lookup) && lookup.Port {
+		p.BadPort = lookup.Err
+	}
+	return p.Explain(r.Err)
+}
+
+// Run propagates the dump at path to all hosts, up to Parallel at once, and
+// calls report for each as it is done, one at a time. The dump is opened once,
+// when the first ticket is there, as MIT's order of checks is ticket, dump,
+// connection (reference kprop-protocol.md 12).
+func (s *Sender) Run(ctx context.Context, path string, hosts []string, report func(Result)) {
+	var (
+		wg     sync.WaitGroup
+		mu     sync.Mutex
+		places = make(chan struct{}, Parallel)
+		dump   = &sharedDump{path: path}
+	)
+	for _, host := range hosts {
+		places <- struct{}{}
+		wg.Go(func() {
+			start := time.Now()
+			r := s.propagate(ctx, host, dump)
+			r.Duration = time.Since(start)
+			<-places
+			mu.Lock()
+			defer mu.Unlock()
+			report(r)
+		})
+	}
+	wg.Wait()
+	dump.close()
+}
+
+func (s *Sender) propagate(ctx context.Context, host string, shared *sharedDump) (r Result) {
+	r.Host, r.Dump = host, shared.path
+	if r.Names, r.Err = s.Names(ctx, host); r.Err != nil {
+		return r
+	}
+	cred, err := s.Credentials(ctx, r.Names)
+	if err != nil {
+		r.Err = err
+		return r
+	}
+	r.TicketKVNO = ticketKVNO(cred.Ticket)
+	dump, err := shared.open()
+	if err != nil {
+		r.Err = err
+		return r
+	}
+	r.Bytes = dump.Size()
+	nc, err := s.connect(ctx, host)
+	if err != nil {
+		var failed *ConnectError
+		if errors.As(err, &failed) {
+			r.Address = failed.Address
+		}
+		r.Err = err
+		return r
+	}
+	r.Address = nc.RemoteAddr().String()
+	if r.Err = s.send(ctx, nc, cred, dump, host); r.Err == nil {
+		r.LastPropErr = dump.WriteLastProp(host)
+	}
+	return r
+}
+
+// ticketKVNO reads which of its service's keys a ticket needs; 0 if it does
+// not say.
+func ticketKVNO(der []byte) uint32 {
+	var t messages.Ticket
+	if t.Unmarshal(der) != nil || t.EncPart.KVNO < 0 {
+		return 0
+	}
+	return uint32(t.EncPart.KVNO)
+}
+
+// sharedDump is a dump that is opened by the first who needs it.
+type sharedDump struct {
+	path string
+	once sync.Once
+	dump *kdb.DumpFile
+	err  error
+}
+
+func (d *sharedDump) open() (*kdb.DumpFile, error) {
+	d.once.Do(func() { d.dump, d.err = kdb.OpenDump(d.path) })
+	return d.dump, d.err
+}
+
+func (d *sharedDump) close() {
+	if d.dump != nil {
+		d.dump.Close()
+	}
+}
