@@ -47,7 +47,7 @@ lint: ## check format, suspicious code and known vulnerabilities
 fuzz: ## run every fuzz target for FUZZTIME=10s each
 	@GO="$(GO)" .ci/fuzz "$(FUZZTIME)"
 
-bench: deps ## measure against the MIT programs
+bench: deps build ## measure against the MIT programs
 	@$(GO) run ./internal/krbtest/bench
 
 demo: deps build ## propagate a throw-away realm on this machine and show what happens

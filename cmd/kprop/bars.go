@@ -1,0 +1,117 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+	"golang.org/x/term"
+)
+
+// barWidth is what a bar takes at most, in columns; less on a narrow terminal.
+const barWidth = 32
+
+// bars shows the transfers on a terminal, each on a line of its own, which
+// disappears when the transfer is over. The zero value shows nothing.
+type bars struct {
+	progress *mpb.Progress // nil: no terminal
+	byHost   map[string]*mpb.Bar
+}
+
+func newBars(w io.Writer) bars {
+	if !isTerminal(w) {
+		return bars{}
+	}
+	return bars{
+		progress: mpb.New(mpb.WithOutput(w), mpb.WithWidth(barWidth)),
+		byHost:   make(map[string]*mpb.Bar),
+	}
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// set shows how much of the dump has been sent.
+func (b *bars) set(host string, sent, size int64) {
+	bar := b.byHost[host]
+	if bar == nil {
+		bar = b.add(host, size)
+		b.byHost[host] = bar
+	}
+	bar.SetCurrent(sent)
+}
+
+func (b *bars) add(host string, size int64) *mpb.Bar {
+	p := pace{started: time.Now()}
+	// A bar that knows its total from the beginning is complete, and ends,
+	// when everything is sent; but then the replica still loads.
+	bar := b.progress.AddBar(0,
+		mpb.PrependDecorators(decor.Name(host, decor.WCSyncSpaceR)),
+		mpb.AppendDecorators(decor.Any(func(s decor.Statistics) string {
+			return " " + p.text(s.Current, s.Total, time.Now())
+		})))
+	bar.SetTotal(size, false)
+	return bar
+}
+
+// remove takes the line of a host away.
+func (b *bars) remove(host string) {
+	if bar := b.byHost[host]; bar != nil {
+		bar.Abort(true)
+		bar.Wait()
+	}
+}
+
+func (b *bars) wait() {
+	if b.progress != nil {
+		b.progress.Wait()
+	}
+}
+
+// pace tells how fast a transfer goes.
+type pace struct {
+	started time.Time
+	sent    time.Time // when everything had been; zero: not yet
+}
+
+// text is what stands behind a bar: bytes, share, rate and the time that is
+// left; or since when the replica loads.
+func (p *pace) text(sent, size int64, now time.Time) string {
+	text := amount(sent) + " / " + amount(size)
+	if sent < size {
+		return text + fmt.Sprintf("  %d%%", sent*100/size) + speed(sent, size, now.Sub(p.started))
+	}
+	if p.sent.IsZero() {
+		p.sent = now
+	}
+	return text + "  100%  loading " + now.Sub(p.sent).Truncate(time.Second).String()
+}
+
+func speed(sent, size int64, elapsed time.Duration) string {
+	if sent == 0 || elapsed <= 0 {
+		return ""
+	}
+	rate := float64(sent) / elapsed.Seconds()
+	left := time.Duration(float64(size-sent) / rate * float64(time.Second))
+	return fmt.Sprintf("  %s/s  %v left", amount(int64(rate)), left.Round(time.Second))
+}
+
+// amount is a number of bytes for people.
+func amount(n int64) string {
+	if n < 1024 {
+		return fmt.Sprintf("%d B", n)
+	}
+	f, unit := float64(n)/1024, "KiB"
+	for _, next := range []string{"MiB", "GiB"} {
+		if f < 1023.95 { // what rounds to 1024.0 is one of the next
+			break
+		}
+		f, unit = f/1024, next
+	}
+	return fmt.Sprintf("%.1f %s", f, unit)
+}

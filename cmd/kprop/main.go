@@ -1,0 +1,145 @@
+// Kprop propagates a dump of the Kerberos database to replica KDCs. It takes
+// the place of MIT krb5's program of the same name.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+
+	"github.com/spf13/pflag"
+
+	"github.com/kprop/kprop/internal/buildinfo"
+	"github.com/kprop/kprop/pkg/check"
+	"github.com/kprop/kprop/pkg/profile"
+	"github.com/kprop/kprop/pkg/schedule"
+	"github.com/kprop/kprop/pkg/transport"
+)
+
+const usage = "\nUsage: kprop [-r realm] [-f file] [-d] [-P port] [-s keytab] replica_host...\n\n"
+
+const help = `Usage: kprop [-r realm] [-f file] [-d] [-P port] [-s keytab] replica_host...
+
+Propagates a dump of the Kerberos database, made by kdb5_util dump, to each
+replica_host, where kpropd loads it.
+
+  -r realm    realm of the database (default: default_realm of krb5.conf)
+  -f file     dump to propagate (default: %s)
+  -d          print how much has been sent after each block
+  -P port     port of kpropd, a number or a service name (default: krb5_prop, 754)
+  -s keytab   keytab with the key of host/<this host> (default: the default keytab)
+      --help      print this text
+      --version   print the version
+
+Exit status: 0 if every replica has loaded the database, else 1.
+`
+
+type options struct {
+	realm, file, port, keytab string
+	debug, help, version      bool
+	hosts                     []string
+}
+
+func parse(args []string) (*options, error) {
+	var o options
+	fs := pflag.NewFlagSet("kprop", pflag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	fs.Usage = func() {}
+	fs.StringVarP(&o.realm, "realm", "r", "", "")
+	fs.StringVarP(&o.file, "file", "f", "", "")
+	fs.StringVarP(&o.port, "port", "P", "", "")
+	fs.StringVarP(&o.keytab, "keytab", "s", "", "")
+	fs.BoolVarP(&o.debug, "debug", "d", false, "")
+	fs.BoolVarP(&o.help, "help", "h", false, "")
+	fs.BoolVar(&o.version, "version", false, "")
+	if err := fs.Parse(args); err != nil {
+		return nil, err
+	}
+	o.hosts = fs.Args()
+	if len(o.hosts) == 0 && !o.help && !o.version {
+		return nil, errNoHost
+	}
+	return &o, nil
+}
+
+func main() { os.Exit(run(os.Args[0], os.Args[1:], os.Stdout, os.Stderr)) }
+
+func run(program string, args []string, stdout, stderr io.Writer) int {
+	o, err := parse(args)
+	switch {
+	case err != nil:
+		badUsage(stderr, program, err)
+		return 1
+	case o.help:
+		fmt.Fprintf(stdout, help, profile.DefaultLayout().Datatrans)
+		return 0
+	case o.version:
+		fmt.Fprintln(stdout, buildinfo.Text("kprop"))
+		return 0
+	}
+	p, err := profile.Load(profile.Options{Realm: o.realm})
+	if err != nil {
+		return fatal(stderr, program, err, "while initializing krb5")
+	}
+	realm, err := p.DefaultRealm()
+	if err != nil {
+		return fatal(stderr, program, err, "while getting default realm")
+	}
+	if o.file == "" {
+		o.file = profile.DefaultLayout().Datatrans
+	}
+	s := &schedule.Sender{Profile: p, Realm: realm, Keytab: o.keytab, Port: o.port}
+	out := newOutput(program, o, stdout, stderr)
+	s.Progress = out.progress
+	s.Run(context.Background(), o.file, o.hosts, func(r schedule.Result) { out.result(s, r) })
+	return out.finish()
+}
+
+// errNoHost is what getopt does not see.
+var errNoHost = errors.New("no replica_host was given")
+
+// badUsage prints what getopt says of a bad option, and the usage.
+func badUsage(stderr io.Writer, program string, err error) {
+	var (
+		unknown *pflag.NotExistError
+		noValue *pflag.ValueRequiredError
+		text    string
+	)
+	switch {
+	case errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() != "":
+		text = fmt.Sprintf("invalid option -- '%s'", unknown.GetSpecifiedName())
+	case errors.As(err, &unknown):
+		text = fmt.Sprintf("unrecognized option '--%s'", unknown.GetSpecifiedName())
+	case errors.As(err, &noValue) && noValue.GetSpecifiedShortnames() != "":
+		text = fmt.Sprintf("option requires an argument -- '%s'", noValue.GetSpecifiedName())
+	case errors.As(err, &noValue):
+		text = fmt.Sprintf("option '--%s' requires an argument", noValue.GetSpecifiedName())
+	}
+	if text != "" {
+		fmt.Fprintf(stderr, "%s: %s\n", program, text)
+	}
+	fmt.Fprint(stderr, usage)
+	if text == "" {
+		fmt.Fprintf(stderr, "  %v\n", err)
+	}
+}
+
+// fatal prints MIT's line for an error, and the findings below.
+func fatal(stderr io.Writer, program string, err error, while string) int {
+	fmt.Fprintf(stderr, "%s: %s %s\n", program, transport.Message(err), while)
+	for _, f := range check.Configuration(err) {
+		fmt.Fprintln(stderr, f)
+	}
+	return 1
+}
+
+// portText is the port for people: a number if it can be found.
+func portText(s *schedule.Sender) string {
+	if n, err := s.PortNumber(); err == nil {
+		return strconv.Itoa(n)
+	}
+	return s.Port
+}

@@ -1,0 +1,86 @@
+//go:build large
+
+// Run with: go test -tags large -run Large -v ./cmd/kpropd
+// It needs 10 GB of disk and some minutes.
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/kprop/kprop/internal/krbtest"
+)
+
+// TestLarge: a dump above 4 GiB, whose size takes 12 bytes on the wire, passes
+// between our programs and to MIT's kpropd, in bounded memory.
+func TestLarge(t *testing.T) {
+	const limit = 64 << 10 // KiB
+	r := krbtest.New(t, krbtest.Options{})
+	r.StartKDC(t)
+	base, err := os.Open(r.Dump())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer base.Close()
+	path := filepath.Join(r.Dir, "large")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stats, err := krbtest.GenDump(f, krbtest.GenOptions{Principals: 10_200_000, Policies: 20, Seed: 1, Realm: r.Name, Base: base})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path+".dump_ok", []byte{0}, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if stats.Bytes <= 1<<32 {
+		t.Fatalf("the dump has %d bytes, more than %d are needed", stats.Bytes, int64(1)<<32)
+	}
+	for name, kpropd := range map[string]string{"ours": ourKpropd, "MIT": ""} {
+		t.Run(name, func(t *testing.T) {
+			d := r.StartKpropd(t, kpropd, "-D", "-p", "/bin/true")
+			// The last -f counts.
+			cmd := r.Primary.Command(t.Context(), ourKprop, append(r.KpropArgs(d, "localhost"), "-f", path)...)
+			out, err := cmd.CombinedOutput()
+			if err != nil || !strings.Contains(string(out), "SUCCEEDED") {
+				t.Fatalf("%v\n%s\n%s", err, out, d.Output())
+			}
+			if kib := cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss; kib > limit {
+				t.Errorf("kprop used %d KiB at its peak, at most %d are allowed", kib, limit)
+			}
+			kib := highWater(t, d.Pid)
+			t.Logf("%d bytes, kpropd's peak %d KiB", stats.Bytes, kib)
+			if kib > limit {
+				t.Errorf("kpropd used %d KiB at its peak, at most %d are allowed", kib, limit)
+			}
+		})
+	}
+}
+
+// highWater is the peak resident memory of a process, in KiB.
+func highWater(t *testing.T, pid int) int64 {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile(`VmHWM:\s+(\d+) kB`).FindSubmatch(status)
+	if m == nil {
+		t.Fatal("the kernel does not tell the peak memory")
+	}
+	n, err := strconv.ParseInt(string(m[1]), 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}

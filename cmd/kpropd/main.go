@@ -1,0 +1,146 @@
+// Kpropd receives propagations of the Kerberos database on a replica KDC and
+// has them loaded. It takes the place of MIT krb5's program of the same name.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"go.uber.org/zap"
+
+	"github.com/kprop/kprop/internal/buildinfo"
+	"github.com/kprop/kprop/pkg/profile"
+	"github.com/kprop/kprop/pkg/replica"
+	"github.com/kprop/kprop/pkg/transport"
+)
+
+func main() { os.Exit(run(os.Args[0], os.Args[1:], os.Stdout, os.Stderr)) }
+
+func run(program string, args []string, stdout, stderr io.Writer) int {
+	layout := profile.DefaultLayout()
+	o, err := parse(args, layout)
+	switch {
+	case err != nil:
+		fmt.Fprint(stderr, usage)
+		fmt.Fprintf(stderr, "%s: %v\n", program, err)
+		return 1
+	case o.help:
+		fmt.Fprintf(stdout, help, layout.FromMaster, layout.KDB5Util, layout.KpropdACL)
+		return 0
+	case o.version:
+		fmt.Fprintln(stdout, buildinfo.Text("kpropd"))
+		return 0
+	}
+	in, err := findInput()
+	if err != nil {
+		fmt.Fprintf(stderr, "%s: %v\n", program, err)
+		return 1
+	}
+	if in.kind == standAlone && !o.debug && !o.foreground && os.Getenv(daemonEnv) == "" {
+		return daemonize(program, stderr)
+	}
+	log, onStderr := newLog(o)
+	defer log.Sync()
+	if err := serve(o, in, log); err != nil {
+		log.Error("kpropd: " + err.Error())
+		if !onStderr {
+			fmt.Fprintf(stderr, "%s: %v\n", program, err)
+		}
+		return 1
+	}
+	return 0
+}
+
+// failure is an error with MIT's words for it.
+func failure(err error, while string) error {
+	return fmt.Errorf("%s %s: %w", transport.Message(err), while, err)
+}
+
+// serve loads the configuration, opens what is to be served, and serves it.
+func serve(o *options, in *input, log *zap.Logger) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	s, err := newServer(ctx, o, log)
+	if err != nil {
+		return err
+	}
+	ignoreHangup(ctx, log)
+	if in.kind == connection {
+		s.ServeConn(ctx, in.conn, nil)
+		return nil
+	}
+	l := in.listener
+	if l == nil {
+		if l, err = listen(ctx, o.port); err != nil {
+			return err
+		}
+	}
+	if o.pidFile != "" {
+		if err := writePidFile(o.pidFile); err != nil {
+			log.Error("Could not write pid file " + o.pidFile + ": " + transport.Message(err))
+		}
+		defer os.Remove(o.pidFile)
+	}
+	announceReady(o)
+	return s.Serve(ctx, l)
+}
+
+func newServer(ctx context.Context, o *options, log *zap.Logger) (*replica.Server, error) {
+	p, err := profile.Load(profile.Options{KDC: true, Realm: o.realm})
+	if err != nil {
+		return nil, failure(err, "while initializing krb5")
+	}
+	realm, err := p.DefaultRealm()
+	if err != nil {
+		return nil, failure(err, "while getting default realm")
+	}
+	ro := replica.Options{
+		Profile: p, Realm: realm, Keytab: o.keytab,
+		File: o.file, KDB5Util: o.kdb5Util, Database: o.database, ACL: o.acl,
+		Log: log, Once: o.once,
+	}
+	if o.debug {
+		ro.Debug = func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
+	}
+	s, err := replica.New(ctx, ro)
+	if err != nil {
+		return nil, failure(err, "while setting up")
+	}
+	reportIncremental(o, p, realm, log)
+	return s, nil
+}
+
+// reportIncremental says what is accepted but has no effect.
+func reportIncremental(o *options, p *profile.Profile, realm string, log *zap.Logger) {
+	if o.adminServer != "" {
+		log.Warn("option -A is accepted but has no effect: this kpropd does not poll for incremental updates", zap.String("value", o.adminServer))
+	}
+	if len(o.dbArgs) > 0 {
+		log.Warn("option -x is accepted but has no effect: this kpropd does not poll for incremental updates", zap.Strings("value", o.dbArgs))
+	}
+	if r, err := p.RealmConfig(realm); err == nil && r.IpropEnable {
+		log.Warn("iprop_enable is set, but this kpropd takes full propagations only: run kprop regularly on the primary", zap.String("realm", realm))
+	}
+}
+
+// ignoreHangup keeps SIGHUP, which units and scripts send as a reload, from
+// ending the program.
+func ignoreHangup(ctx context.Context, log *zap.Logger) {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	go func() {
+		defer signal.Stop(hup)
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-hup:
+				log.Info("nothing to reload: access list and keytab are read for each connection; restart for krb5.conf and kdc.conf")
+			}
+		}
+	}()
+}
