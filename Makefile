@@ -4,8 +4,7 @@ PREFIX     ?= /usr/local
 SBINDIR    ?= $(PREFIX)/sbin
 MANDIR     ?= $(PREFIX)/share/man
 UNITDIR    ?= $(PREFIX)/lib/systemd/system
-SYSCONFDIR ?= /etc
-CONFDIR    ?= $(SYSCONFDIR)/kprop
+DOCDIR     ?= $(PREFIX)/share/doc/kprop
 DESTDIR    ?=
 
 GO          ?= go
@@ -53,5 +52,5 @@ bench: deps build ## measure against the MIT programs
 demo: deps build ## propagate a throw-away realm on this machine and show what happens
 	@$(GO) run ./internal/krbtest/demo
 
-install: ## install what "make build" made, man pages, units, sample configuration (DESTDIR, PREFIX, SYSCONFDIR)
-	@DESTDIR="$(DESTDIR)" SBINDIR="$(SBINDIR)" MANDIR="$(MANDIR)" UNITDIR="$(UNITDIR)" CONFDIR="$(CONFDIR)" .ci/install
+install: ## install what "make build" made, man pages, units, pages and samples (DESTDIR, PREFIX)
+	@DESTDIR="$(DESTDIR)" SBINDIR="$(SBINDIR)" MANDIR="$(MANDIR)" UNITDIR="$(UNITDIR)" EXAMPLEDIR="$(DOCDIR)/examples" .ci/install

@@ -149,7 +149,7 @@ func TestGuideConnectionRefused(t *testing.T) {
 // one runs in a process that has one.
 func TestGuideNoRouteToHost(t *testing.T) {
 	const address = "203.0.113.1" // reserved for documentation
-	if os.Getenv(programsEnv) == "" {
+	if os.Getenv(ownNetworkEnv) == "" {
 		runInOwnNetwork(t)
 		return
 	}
@@ -182,11 +182,14 @@ func TestGuideNoRouteToHost(t *testing.T) {
 	}
 }
 
+// ownNetworkEnv tells a test that it is the one in the new network.
+const ownNetworkEnv = "KPROP_TEST_OWN_NETWORK"
+
 // runInOwnNetwork runs a test again, in a process with an empty network.
 func runInOwnNetwork(t *testing.T) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=2m")
-	cmd.Env = append(os.Environ(), programsEnv+"="+programs)
+	cmd.Env = append(os.Environ(), programsEnv+"="+programs, ownNetworkEnv+"=1")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
 	out, err := cmd.CombinedOutput()
 	if errors.Is(err, syscall.EPERM) {

@@ -123,6 +123,15 @@ func TestTextsBeforeConnecting(t *testing.T) {
 	runRows(t, r, credentialRows(own))
 	runRows(t, r, dumpRows())
 	runRows(t, r, connectRows())
+	r.Kadmin("modprinc +requires_preauth host/" + own)
+	runRows(t, r, []row{
+		{name: "wrong key, preauthentication", exit: 1,
+			stage:   func(s *stage) { s.keytab = s.changedKeytab(s.keytab, otherKey) },
+			stderr:  "kprop: Preauthentication failed while getting initial credentials\n\n",
+			finding: "is not the one that the KDC has"},
+		{name: "right key, preauthentication", exit: 1, stage: func(s *stage) {},
+			stderr: "kprop: Connection refused while connecting to server\n", finding: "nothing listens"},
+	})
 }
 
 func usageRows() []row {
