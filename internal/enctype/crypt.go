@@ -63,16 +63,22 @@ func (u *usageKeys) checkArea(buf []byte, n int) error {
 // prepare fills in everything around the n plaintext bytes that does not depend
 // on the cipher state.
 func (u *usageKeys) prepare(buf []byte, n int, random *confounders) {
-	body, tag := u.p.split(buf)
+	u.arrange(buf, n, random)
+	if u.p.mode != modeCTSSHA2 {
+		body, tag := u.p.split(buf)
+		u.tag(tag, State{}, body)
+	}
+}
+
+// arrange is prepare without the tag.
+func (u *usageKeys) arrange(buf []byte, n int, random *confounders) {
+	body, _ := u.p.split(buf)
 	start := u.p.confounder
 	if u.p.mode == modeRC4 {
 		copy(body[start:], buf[start:][:n])
 	}
 	clear(body[start+n:])
 	random.fill(body[:start])
-	if u.p.mode != modeCTSSHA2 {
-		u.tag(tag, State{}, body)
-	}
 }
 
 // seal encrypts a prepared area and returns the state before it.

@@ -2,6 +2,7 @@ package enctype
 
 import (
 	"crypto/cipher"
+	"crypto/fips140"
 	"crypto/hmac"
 	"crypto/md5"
 	"encoding/binary"
@@ -23,7 +24,11 @@ func (p *profile) deriveUsage(key []byte, usage uint32) *usageKeys {
 	}
 	ke := p.derive(key, usageConstant(usage, purposeEncrypt), p.keyLen)
 	ki := p.derive(key, usageConstant(usage, purposeIntegrity), p.macKeyLen)
-	return &usageKeys{p: p, cbc: newCBCKey(p.newBlock(ke)), mac: p.newMAC(ki)}
+	u := &usageKeys{p: p, cbc: newCBCKey(p.newBlock(ke)), mac: p.newMAC(ki)}
+	if !fips140.Enabled() {
+		u.lanes = acceleratedHMAC(p.id, ki)
+	}
+	return u
 }
 
 func usageConstant(usage uint32, purpose byte) []byte {

@@ -94,6 +94,8 @@ type usageKeys struct {
 	p   *profile
 	cbc *cbcKey // Ke; nil for RC4
 	mac *mac    // Ki; for RC4 K1, which also keys the cipher
+
+	lanes *laneMAC // Ki for several messages at once; nil if one by one is as good
 }
 
 // usage returns the derived keys for a usage number, making them if needed.
