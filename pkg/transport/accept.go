@@ -219,7 +219,7 @@ func (v *verifier) openTicket(t *ticket) *Error {
 }
 
 func (v *verifier) openTicketAs(name principal.Name, kt *keytab.Keytab, t *ticket, server principal.Name) *Error {
-	entry, err := kt.Find(name, t.enc.kvno, t.enc.etype)
+	entry, err := findKey(kt, name, t.enc)
 	var missing *keytab.NotFoundError
 	switch {
 	case errors.As(err, &missing) && missing.Reason == keytab.NoPrincipal:
@@ -246,6 +246,18 @@ func (v *verifier) openTicketAs(name principal.Name, kt *keytab.Keytab, t *ticke
 	}
 	v.self, v.ticketType = name, enctype.ID(entry.EType)
 	return nil
+}
+
+// findKey gives the key for a ticket; one without a kvno is for the newest.
+func findKey(kt *keytab.Keytab, name principal.Name, enc encrypted) (keytab.Entry, error) {
+	if !enc.hasKVNO {
+		for _, e := range kt.Newest(name) {
+			if e.EType == enc.etype {
+				return e, nil
+			}
+		}
+	}
+	return kt.Find(name, enc.kvno, enc.etype)
 }
 
 // openAuthenticator also holds the rule of whom to believe: the ticket's

@@ -109,8 +109,8 @@ func TestReadAheadIsBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// One block at the reader, one being read, those between, and a buffer.
-	const ahead = (blocksDecrypting+2)*(size+200) + 64<<10 + 1000
+	// A batch at the reader, one being filled, those between, and a buffer.
+	const ahead = (arrivalsWaiting+2)*(arrivalsBytes+size+200) + 64<<10 + 1000
 	buf := make([]byte, size/2)
 	for got := int64(0); got < in.Size; got += int64(len(buf)) {
 		if _, err := io.ReadFull(in, buf); err != nil {

@@ -156,9 +156,12 @@ func (c *Conn) sendError(code Code, text string) {
 // until the peer closes, stands still for five seconds, or two minutes have
 // passed: closing at once would reset the connection and lose the reason (19.8).
 func (c *Conn) Refuse(text string) {
-	c.sendError(CodeGeneric, text)
+	c.Tell(text)
 	c.Drain()
 }
+
+// Tell is Refuse without the wait and the end.
+func (c *Conn) Tell(text string) { c.sendError(CodeGeneric, text) }
 
 // Drain closes the conversation like Refuse, where the peer has been told
 // already.

@@ -44,7 +44,8 @@ const (
 	// longer, since MIT's kpropd serves one connection after the other.
 	DefaultInitiateTimeout = 2 * time.Minute
 	DefaultIdleTimeout     = 60 * time.Second
-	DefaultAnswerTimeout   = time.Hour
+	// DefaultAnswerTimeout is longer than kpropd gives a load.
+	DefaultAnswerTimeout = 70 * time.Minute
 )
 
 // Timeouts bounds how long a conversation may stand still. Zero values mean the

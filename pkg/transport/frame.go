@@ -68,6 +68,15 @@ func (f *framed) write(b []byte) error {
 	return err
 }
 
+// writeBuffers is write for bytes that stand in several places.
+func (f *framed) writeBuffers(b net.Buffers) error {
+	if err := f.nc.SetWriteDeadline(f.deadline(f.writeIdle)); err != nil {
+		return err
+	}
+	_, err := b.WriteTo(f.nc)
+	return err
+}
+
 // writeMessages sends messages with one write.
 func (f *framed) writeMessages(msgs ...[]byte) error {
 	var b []byte

@@ -159,23 +159,15 @@ func refused(t *testing.T, conn *memConn, err error) {
 // changes, nothing but a part of what was sent arrives, and whole means all.
 func FuzzReceive(f *testing.F) {
 	const text = "first block\nsecond block, longer than a cipher block or two\n"
-	cuts := []int{12, 12, 19, len(text)}
+	few := []int{12, 12, 19, len(text)}
+	var many []int // more than a batch
+	for n := 3; n < len(text); n += 3 {
+		many = append(many, n)
+	}
+	many = append(many, len(text))
 	for i, id := range enctype.All() {
-		key := fuzzKey(f, id)
-		conn := newMemConn(nil)
-		w := newFramed(conn, time.Minute)
-		stream := key.NewStream(usagePriv)
-		msgs := [][]byte{oddSafe(f, key, oddBody{data: appendSize(nil, uint64(len(text))), seq: number(5), from: loopback}, mitSum)}
-		last := 0
-		for j, cut := range cuts {
-			o := oddBody{data: []byte(text[last:cut]), seq: number(int64(6 + j)), from: loopback}
-			msgs = append(msgs, oddPriv(f, stream, id, o.priv(f), false))
-			last = cut
-		}
-		if err := w.writeMessages(msgs...); err != nil {
-			f.Fatal(err)
-		}
-		f.Add(uint8(i), conn.out.Bytes())
+		f.Add(uint8(i), conversation(f, fuzzKey(f, id), text, few))
+		f.Add(uint8(i), conversation(f, fuzzKey(f, id), text, many))
 	}
 	f.Fuzz(func(t *testing.T, which uint8, data []byte) {
 		if len(data) > maxFuzz {
@@ -197,6 +189,25 @@ func FuzzReceive(f *testing.F) {
 		}
 		c.Drain()
 	})
+}
+
+// conversation is what a client with the number 5 sends of text, with blocks
+// that end at the cuts.
+func conversation(t testing.TB, key *enctype.Key, text string, cuts []int) []byte {
+	t.Helper()
+	stream := key.NewStream(usagePriv)
+	msgs := [][]byte{oddSafe(t, key, oddBody{data: appendSize(nil, uint64(len(text))), seq: number(5), from: loopback}, mitSum)}
+	last := 0
+	for i, cut := range cuts {
+		o := oddBody{data: []byte(text[last:cut]), seq: number(int64(6 + i)), from: loopback}
+		msgs = append(msgs, oddPriv(t, stream, key.ID(), o.priv(t), false))
+		last = cut
+	}
+	conn := newMemConn(nil)
+	if err := newFramed(conn, time.Minute).writeMessages(msgs...); err != nil {
+		t.Fatal(err)
+	}
+	return conn.out.Bytes()
 }
 
 // FuzzInitiate: whatever a false server answers, it is not believed.

@@ -30,12 +30,15 @@ type Credentials struct {
 func Initiate(ctx context.Context, nc net.Conn, cred *Credentials, application string, t Timeouts) (*Conn, error) {
 	c := &Conn{f: newFramed(nc, t.idle()), timeouts: t, initiator: true, self: cred.Client, peer: cred.Server}
 	c.untilDone(ctx)
-	c.f.limit(orDefault(t.Handshake, DefaultInitiateTimeout))
+	wait := orDefault(t.Handshake, DefaultInitiateTimeout)
+	c.f.limit(wait)
+	c.f.readIdle = wait
 	if err := c.causeOf(c.initiate(cred, application)); err != nil {
 		c.Close()
 		return nil, step("while authenticating to server", err)
 	}
 	c.f.limit(0)
+	c.f.readIdle = t.idle()
 	return c, nil
 }
 

@@ -92,6 +92,11 @@ func parseError(msg []byte) (*RemoteError, *krbError, *Error) {
 	return &RemoteError{Code: e.code, Text: cleanText(e.text)}, &e, nil
 }
 
+// Printable makes text from the network, such as a principal's name, safe for a
+// terminal and a log: it ends at the first NUL, control characters become ?,
+// and its length is bounded by 2 KiB.
+func Printable(s string) string { return cleanText(s) }
+
 // cleanText makes text from the network safe for a terminal and a log: it ends
 // at the first NUL, control characters and others that do not print (which may
 // reverse the order of a line) become ?, and its length is bounded.

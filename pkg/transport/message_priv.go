@@ -25,8 +25,6 @@ type block struct {
 	cipher []byte // confounder to MAC, a window of buf
 	frame  []byte // what goes to the network, a window of buf
 	plain  int    // bytes of EncKrbPrivPart
-	iv     enctype.State
-	ready  chan error // one value per parallel step
 }
 
 const (
@@ -35,7 +33,7 @@ const (
 )
 
 func newBlock(size int) *block {
-	return &block{buf: make([]byte, blockHeadroom+size+blockTailroom), ready: make(chan error, 1)}
+	return &block{buf: make([]byte, blockHeadroom+size+blockTailroom)}
 }
 
 // space is where up to size bytes of user data are to be read to.

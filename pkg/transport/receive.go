@@ -9,16 +9,10 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
-
-	"github.com/kprop/kprop/internal/enctype"
 )
 
-// Bounds of the receiver. Its memory is at most blocksDecrypting times
-// MaxBlock for data under way.
-const (
-	blocksDecrypting = 8
-	maxEmptyBlocks   = 1024
-)
+// maxEmptyBlocks bounds the blocks without data in a row.
+const maxEmptyBlocks = 1024
 
 // Transfer is a database on its way in. Read or WriteTo it to io.EOF, then call
 // Acknowledge when it is loaded, or Conn.Refuse with a reason. It belongs to
@@ -27,7 +21,7 @@ type Transfer struct {
 	Size int64 // announced, in bytes
 
 	c        *Conn
-	queue    chan *incoming // in order; closed when all has come
+	queue    chan *arrivals // in order; closed when all has come
 	quit     chan struct{}  // closed when the rest is not wanted
 	done     chan struct{}  // closed when readBlocks has ended
 	free     sync.Pool
@@ -37,17 +31,10 @@ type Transfer struct {
 
 	received int64
 	empty    int
-	current  *incoming
-	rest     []byte // of current
+	current  *arrivals
+	at       int    // of the next message in current
+	rest     []byte // of the message before
 	err      error
-}
-
-// incoming is one KRB-PRIV under way.
-type incoming struct {
-	msg   []byte
-	data  []byte     // user data, a window of msg
-	err   error      // of reading it
-	ready chan error // of decrypting it
 }
 
 // ReceiveDatabase reads the size message, and starts to read the data. On
@@ -55,13 +42,17 @@ type incoming struct {
 // a StepError. The end of ctx breaks the transfer off, until all has come.
 func (c *Conn) ReceiveDatabase(ctx context.Context) (*Transfer, error) {
 	c.untilDone(ctx)
+	// The size is the first message that proves the client to be there now:
+	// its AP-REQ may be an old one.
+	c.f.limit(c.timeouts.handshake())
 	size, err := c.readSize()
+	c.f.limit(0)
 	if err != nil {
 		return nil, c.causeOf(err)
 	}
 	t := &Transfer{
 		Size: size, c: c,
-		queue: make(chan *incoming, blocksDecrypting-1),
+		queue: make(chan *arrivals, arrivalsWaiting),
 		quit:  make(chan struct{}),
 		done:  make(chan struct{}),
 	}
@@ -107,128 +98,37 @@ func (c *Conn) tell(err error, text string) {
 	c.sendError(code, text)
 }
 
-// readBlocks reads messages until the announced size has come, and has each
-// decrypted on a goroutine of its own: the cipher state of the next message is
-// known without that.
-func (t *Transfer) readBlocks() {
-	defer close(t.done)
-	defer close(t.queue)
-	stream := t.c.key.NewStream(usagePriv)
-	// How much data a message brings is known when it is decrypted, but it
-	// is less than its length. Only when all messages together might have
-	// brought everything is it necessary to wait and to count.
-	bound := int64(0)
-	for {
-		select {
-		case <-t.quit:
-			t.c.f.discard()
-			return
-		default:
-		}
-		if bound >= t.Size {
-			t.decoding.Wait()
-			if bound = t.decoded.Load(); bound >= t.Size {
-				return
-			}
-		}
-		in, _ := t.free.Get().(*incoming)
-		if in == nil {
-			in = &incoming{ready: make(chan error, 1)}
-		}
-		t.start(stream, in)
-		bound += int64(len(in.msg))
-		select {
-		case t.queue <- in:
-		case <-t.quit:
-			continue
-		}
-		if in.err != nil {
-			return
-		}
-	}
-}
-
 // stop says that the rest of the database is not wanted.
 func (t *Transfer) stop() { t.once.Do(func() { close(t.quit) }) }
 
-// start reads one message and begins to decrypt it.
-func (t *Transfer) start(stream *enctype.Stream, in *incoming) {
-	if in.msg, in.err = t.c.f.readMessage(in.msg, MaxBlock); in.err != nil {
-		in.err = &readingError{in.err}
-		return
-	}
-	if in.err = asRemoteError(in.msg); in.err != nil {
-		return
-	}
-	cipher, bad := parsePriv(in.msg, t.c.key)
-	if bad != nil {
-		in.err = bad
-		return
-	}
-	iv, err := stream.Next(cipher)
-	if err != nil {
-		in.err = fail(CodeBadIntegrity, "%v", err)
-		return
-	}
-	seq := t.c.recvSeq
-	t.c.recvSeq++
-	t.decoding.Add(1)
-	go func() {
-		defer t.decoding.Done()
-		in.ready <- t.decode(stream, iv, in, cipher, seq)
-	}()
-}
-
-// readingError tells a failed read from a bad message; MIT has other words.
-type readingError struct{ error }
-
-func (e *readingError) Unwrap() error { return e.error }
-
-func (t *Transfer) decode(stream *enctype.Stream, iv enctype.State, in *incoming, cipher []byte, seq uint32) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fail(CodeGeneric, "panic: %v", r)
-		}
-	}()
-	plain, err := stream.OpenAt(iv, cipher)
-	if err != nil {
-		return &Error{Code: CodeBadIntegrity}
-	}
-	b, bad := parseEncPrivPart(plain)
-	if bad == nil {
-		bad = b.checkRecipient(t.c.local)
-	}
-	if bad == nil {
-		bad = b.checkSeq(seq)
-	}
-	if bad != nil {
-		return bad
-	}
-	in.data = b.data
-	t.decoded.Add(int64(len(b.data)))
-	return nil
-}
-
 // next makes the next block's data the rest; io.EOF when all has come.
 func (t *Transfer) next() error {
-	if t.current != nil {
-		t.free.Put(t.current)
-		t.current = nil
+	for t.current == nil || t.at == len(t.current.msgs) {
+		if t.current != nil {
+			err := t.current.err
+			t.free.Put(t.current)
+			t.current, t.at = nil, 0
+			if err != nil {
+				return t.broken(err)
+			}
+		}
+		a, ok := <-t.queue
+		if !ok && t.received != t.Size {
+			// Close or Drain came before the end: this is no whole database.
+			return step(t.while("reading"), net.ErrClosed)
+		}
+		if !ok {
+			// What is complete may be loaded and acknowledged whatever happens.
+			t.c.heedless()
+			return io.EOF
+		}
+		<-a.ready
+		t.current = a
 	}
-	in, ok := <-t.queue
-	if !ok && t.received != t.Size {
-		// Close or Drain came before the end: this is no whole database.
-		return step(t.while("reading"), net.ErrClosed)
-	}
-	if !ok {
-		return io.EOF
-	}
-	err := in.err
-	if err == nil {
-		err = <-in.ready
-	}
-	if err != nil {
-		return t.broken(err)
+	in := &t.current.msgs[t.at]
+	t.at++
+	if in.err != nil {
+		return t.broken(in.err)
 	}
 	if t.empty++; len(in.data) > 0 {
 		t.empty = 0
@@ -245,7 +145,7 @@ func (t *Transfer) next() error {
 		return step(t.while("decoding"), err)
 	}
 	t.received += int64(len(in.data))
-	t.current, t.rest = in, in.data
+	t.rest = in.data
 	return nil
 }
 
