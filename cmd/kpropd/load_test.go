@@ -133,7 +133,7 @@ func TestKilledWhileReceiving(t *testing.T) {
 	n := g.r.Replica
 	temp := n.FromMaster + ".temp"
 	setDump(t, g.r, g.large(t))
-	proxy := startCutter(t, g.d.Port, 300<<10)
+	proxy := startCutter(t, g.d.Port, 1200<<10)
 	wait := begin(t, g.r, "", &krbtest.Daemon{Port: proxy.port})
 	eventually(t, "a part of the dump is on the disk", func() bool {
 		st, err := os.Stat(temp)

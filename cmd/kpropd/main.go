@@ -70,7 +70,7 @@ func serve(o *options, in *input, log *zap.Logger) error {
 	}
 	ignoreHangup(ctx, log)
 	if in.kind == connection {
-		s.ServeConn(ctx, in.conn, nil)
+		s.ServeConn(ctx, in.conn)
 		return nil
 	}
 	l := in.listener

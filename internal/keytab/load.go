@@ -1,10 +1,12 @@
 package keytab
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -45,8 +47,28 @@ func Path(name string) (string, error) {
 	return "", fmt.Errorf("keytab %s: type %q cannot be used here; give a file, FILE:path", name, typ)
 }
 
+// Waiting for a program that writes the file.
+const (
+	lockWait = 5 * time.Second
+	lockPoll = 5 * time.Millisecond
+)
+
+// lockShared waits no longer than lockWait: a program that hangs with the lock
+// must not hang others.
+func lockShared(f *os.File) error {
+	for deadline := time.Now().Add(lockWait); ; time.Sleep(lockPoll) {
+		err := osutil.TryLock(f, osutil.Shared)
+		if !errors.Is(err, osutil.ErrLocked) {
+			return err
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("%s: %w for %v", f.Name(), err, lockWait)
+		}
+	}
+}
+
 // ReadFile reads the bytes of a keytab or stash file under a shared lock, for
-// which it waits. It refuses what is not a regular file, and gives no more than
+// which it waits up to 5 seconds. It refuses what is not a regular file, and gives no more than
 // MaxSize+1 bytes.
 func ReadFile(path string) ([]byte, error) {
 	// O_NONBLOCK, since to open a FIFO would wait for its writer.
@@ -62,7 +84,7 @@ func ReadFile(path string) ([]byte, error) {
 	if !st.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s is not a regular file", path)
 	}
-	if err := osutil.Lock(f, osutil.Shared); err != nil {
+	if err := lockShared(f); err != nil {
 		return nil, err
 	}
 	return io.ReadAll(io.LimitReader(f, MaxSize+1))

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -36,7 +37,7 @@ func (u *Util) run(ctx context.Context, args []string) *UtilError {
 	cmd := &exec.Cmd{
 		Path:        u.Path,
 		Args:        append([]string{u.Path}, args...),
-		Env:         u.Env,
+		Env:         u.environment(),
 		Stderr:      stderr,
 		SysProcAttr: &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL},
 		WaitDelay:   pipeWaitDelay,
@@ -143,4 +144,14 @@ func (t *tail) String() string {
 		}
 		return -1
 	}, strings.ToValidUTF8(string(t.buf), "?"))
+}
+
+// environment has MIT's messages in English, since our errors and the remedies
+// for them are.
+func (u *Util) environment() []string {
+	env := u.Env
+	if env == nil {
+		env = os.Environ()
+	}
+	return append(slices.Clone(env), "LC_ALL=C")
 }

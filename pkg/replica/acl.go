@@ -71,6 +71,9 @@ func ParseACL(data []byte) (*ACL, error) {
 func (a *ACL) Allows(principal string, ticket enctype.ID) (ok bool, why string) {
 	why = "it has no line for this principal"
 	for i, line := range a.lines {
+		if strings.HasPrefix(strings.TrimLeft(line, blanks), "#") {
+			continue // also where a principal has such a name
+		}
 		if matches(line, principal) {
 			want := enctypeColumn(line[len(principal):])
 			if want == "" {

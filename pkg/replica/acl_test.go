@@ -46,6 +46,11 @@ func TestACL(t *testing.T) {
 			t.Errorf("%q: %v, %q; want %v, %q", c.text, ok, why, c.ok, c.why)
 		}
 	}
+	if acl, _ := ParseACL([]byte("#host/a.test@R\n")); acl != nil {
+		if ok, _ := acl.Allows("#host/a.test@R", enctype.AES256SHA1); ok {
+			t.Error("a comment allows the principal of that name")
+		}
+	}
 	if acl, _ := ParseACL([]byte("\nx\n")); acl != nil {
 		if ok, _ := acl.Allows("", 0); ok {
 			t.Error("the empty principal is allowed by an empty line")

@@ -7,7 +7,6 @@ import (
 	"net"
 	"runtime/debug"
 	"strings"
-	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -17,16 +16,11 @@ import (
 	"github.com/kprop/kprop/pkg/transport"
 )
 
-// ServeConn serves one connection and closes it. authenticated, if not nil, is
-// called once: when the peer has authenticated, or at the end. It reports
-// whether a database was received and loaded.
-func (s *Server) ServeConn(ctx context.Context, nc net.Conn, authenticated func()) (loaded bool) {
-	once := sync.OnceFunc(func() {
-		if authenticated != nil {
-			authenticated()
-		}
-	})
-	defer once()
+// ServeConn serves one connection and closes it. It reports whether a database
+// was received and loaded.
+func (s *Server) ServeConn(ctx context.Context, nc net.Conn) (loaded bool) {
+	known := s.strangers.admit(nc)
+	defer known()
 	defer nc.Close()
 	log := s.log.With(zap.String("peer", nc.RemoteAddr().String()))
 	defer func() {
@@ -39,13 +33,12 @@ func (s *Server) ServeConn(ctx context.Context, nc net.Conn, authenticated func(
 	s.o.Debug("Connection from %s", host)
 	s.o.Debug("krb5_recvauth(%s, %s, %v, ...)", nc.RemoteAddr(), transport.KpropVersion, s.Principal())
 	c, err := s.acceptor.Accept(ctx, nc)
-	once()
 	if err != nil {
 		log.Error("Error in krb5_recvauth: "+transport.Message(err), zap.Error(err))
 	} else {
+		defer c.Close()
 		log = log.With(zap.String("principal", c.Peer().String()))
-		loaded = s.serve(ctx, c, log)
-		c.Close()
+		loaded = s.serve(ctx, c, log, known)
 	}
 	s.o.Debug("Database load process for full propagation completed.")
 	return loaded
@@ -58,17 +51,21 @@ func peerHost(nc net.Conn) string {
 	return nc.RemoteAddr().String()
 }
 
-// serve goes on with a peer that has authenticated.
-func (s *Server) serve(ctx context.Context, c *transport.Conn, log *zap.Logger) bool {
-	s.o.Debug("authenticated client: %v (etype == %v)", c.Peer(), c.TicketEnctype())
+// serve goes on with a peer that has authenticated. It calls known when the
+// peer has shown that it may propagate and is there now.
+func (s *Server) serve(ctx context.Context, c *transport.Conn, log *zap.Logger, known func()) bool {
+	// Who chooses a principal's name need not be a friend.
+	peer := transport.Printable(c.Peer().String())
+	s.o.Debug("authenticated client: %s (etype == %v)", peer, c.TicketEnctype())
 	if why := s.authorize(c.Peer().String(), c.TicketEnctype()); why != "" {
-		log.Warn(fmt.Sprintf("Rejected connection from unauthorized principal %v", c.Peer()), zap.String("reason", why))
-		s.o.Debug("Rejected connection from unauthorized principal %v", c.Peer())
-		c.Refuse(fmt.Sprintf("%v is not allowed to propagate to this host: %s", c.Peer(), why))
+		known()
+		log.Warn("Rejected connection from unauthorized principal "+peer, zap.String("reason", why))
+		s.o.Debug("Rejected connection from unauthorized principal %s", peer)
+		s.refuse(c, fmt.Sprintf("%s is not allowed to propagate to this host: %s", peer, why))
 		return false
 	}
 	start := time.Now()
-	r, err := s.receive(ctx, c, log)
+	r, err := s.receive(ctx, c, log, known)
 	if err != nil {
 		s.report(c, log, err)
 		return false
@@ -110,7 +107,7 @@ func (s *Server) report(c *transport.Conn, log *zap.Logger, err error) {
 	var r *refusal
 	if !errors.As(err, &r) {
 		log.Error(mitStep(err), zap.Error(err))
-		c.Drain()
+		s.linger(c)
 		return
 	}
 	fields := []zap.Field{}
@@ -119,7 +116,24 @@ func (s *Server) report(c *transport.Conn, log *zap.Logger, err error) {
 	}
 	log.Error("kpropd: "+r.mit, fields...)
 	s.o.Debug("%s", r.tell)
-	c.Refuse(r.tell)
+	s.refuse(c, r.tell)
+}
+
+// refuse tells the sender the reason.
+func (s *Server) refuse(c *transport.Conn, text string) {
+	c.Tell(text)
+	s.linger(c)
+}
+
+// linger gives the sender time to read what it was told, unless too many are
+// given that already.
+func (s *Server) linger(c *transport.Conn) {
+	select {
+	case s.drains <- struct{}{}:
+		defer func() { <-s.drains }()
+		c.Drain()
+	default:
+	}
 }
 
 // mitError is a com_err line of MIT's kpropd.

@@ -28,16 +28,26 @@ type received struct {
 // dump stays in its temporary file until it is loaded; then it takes the place
 // of the one before. On failure nothing of it stays. An error is a *refusal, or
 // comes from the transfer, of which the sender knows.
-func (s *Server) receive(ctx context.Context, c *transport.Conn, log *zap.Logger) (*received, error) {
+func (s *Server) receive(ctx context.Context, c *transport.Conn, log *zap.Logger, known func()) (*received, error) {
+	// The size before the file: it proves that the sender is there, and does
+	// not repeat an old request to keep others from the file.
+	t, err := c.ReceiveDatabase(ctx)
+	if err != nil {
+		return nil, err
+	}
+	known()
+	select {
+	case s.propagations <- struct{}{}:
+		defer func() { <-s.propagations }()
+	default:
+		text := fmt.Sprintf("%d propagations to this host are under way", maxPropagations)
+		return nil, &refusal{mit: text, tell: text}
+	}
 	in, err := s.incoming(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer in.Abort()
-	t, err := c.ReceiveDatabase(ctx)
-	if err != nil {
-		return nil, err
-	}
 	s.o.Debug("Full propagation transfer started.")
 	report, err := s.take(t, in)
 	if err != nil {

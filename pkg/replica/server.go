@@ -44,9 +44,11 @@ type Options struct {
 	Once bool
 }
 
-// maxHandshakes bounds the connections that are not authenticated yet. Further
-// ones wait in the kernel's queue, for as long as a handshake may last.
-const maxHandshakes = 16
+// Bounds on peers that have authenticated.
+const (
+	maxPropagations = 32 // of principals that may propagate; most of them wait
+	maxDrains       = 16 // refused ones that are given time to read the reason
+)
 
 // Server receives propagations. Its methods are safe for concurrent use.
 type Server struct {
@@ -54,11 +56,19 @@ type Server struct {
 	realm    profile.Realm
 	acceptor *transport.Acceptor
 	log      *zap.Logger
+
+	strangers    crowd
+	propagations chan struct{}
+	drains       chan struct{}
 }
 
 // New prepares a server. Errors name what in the profile is wrong.
 func New(ctx context.Context, o Options) (*Server, error) {
-	s := &Server{o: o, log: o.Log}
+	s := &Server{
+		o: o, log: o.Log,
+		propagations: make(chan struct{}, maxPropagations),
+		drains:       make(chan struct{}, maxDrains),
+	}
 	if s.log == nil {
 		s.log = zap.NewNop()
 	}
@@ -141,23 +151,17 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	defer l.Close()
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	places := make(chan struct{}, maxHandshakes)
 	for {
-		select {
-		case places <- struct{}{}:
-		case <-ctx.Done():
-			return nil
-		}
 		s.o.Debug("waiting for a kprop connection")
 		nc, err := s.accept(ctx, l)
 		if err != nil || nc == nil {
 			return err
 		}
 		if s.o.Once {
-			s.ServeConn(ctx, nc, nil)
+			s.ServeConn(ctx, nc)
 			return nil
 		}
-		wg.Go(func() { s.ServeConn(ctx, nc, func() { <-places }) })
+		wg.Go(func() { s.ServeConn(ctx, nc) })
 	}
 }
 
