@@ -51,6 +51,9 @@ func (out *output) result(s *schedule.Sender, r schedule.Result) {
 	defer out.mu.Unlock()
 	out.bars.remove(r.Host)
 	stdout, stderr := out.streams()
+	if f, odd := r.Warning(); odd {
+		fmt.Fprintln(stderr, f)
+	}
 	if r.Err == nil {
 		out.lastProp(stderr, r)
 		fmt.Fprintf(stdout, "Database propagation to %s: SUCCEEDED\n", r.Host)

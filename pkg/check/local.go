@@ -95,3 +95,11 @@ func lastPart(err error) string {
 		return err.Error()
 	}
 }
+
+// UnfinishedDump is the finding that a dump lacks kdb5_util's mark.
+func UnfinishedDump(path string) Finding {
+	return Finding{
+		Problem: path + ".dump_ok is empty: kdb5_util did not finish this dump, or a script made the file",
+		Remedy:  []string{"kdb5_util dump " + path + "    (and let it write the .dump_ok file)"},
+	}
+}

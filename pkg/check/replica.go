@@ -140,6 +140,12 @@ func (p Propagation) standstill(err error) []Finding {
 	if !errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.Canceled) {
 		return nil
 	}
+	if during(err, authenticating) {
+		return []Finding{{
+			Problem: "kpropd on " + p.Replica + " does not answer: MIT's serves one connection after the other and may be loading for somebody else",
+			Remedy:  []string{p.on("ss -tnp 'sport = :" + p.Port + "'"), "propagate again when that is over"},
+		}}
+	}
 	return []Finding{{
 		Problem: p.Replica + " stands still: another propagation is under way there, or kpropd hangs",
 		Remedy:  []string{p.on("journalctl -t kpropd"), p.on("systemctl restart kpropd")},

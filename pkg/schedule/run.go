@@ -28,6 +28,14 @@ type Result struct {
 	// LastPropErr says that the propagation succeeded, but that its mark
 	// beside the dump could not be written.
 	LastPropErr error
+	// Unfinished says that kdb5_util did not mark the dump as complete. MIT's
+	// kprop does not look, and scripts touch the mark, so it is sent.
+	Unfinished bool
+}
+
+// Warning tells what is odd about a propagation that may well have succeeded.
+func (r *Result) Warning() (check.Finding, bool) {
+	return check.UnfinishedDump(r.Dump), r.Unfinished
 }
 
 // Findings explains a failure.
@@ -90,7 +98,7 @@ func (s *Sender) propagate(ctx context.Context, host string, shared *sharedDump)
 		r.Err = err
 		return r
 	}
-	r.Bytes = dump.Size()
+	r.Bytes, r.Unfinished = dump.Size(), !dump.Finished()
 	nc, err := s.connect(ctx, host)
 	if err != nil {
 		var failed *ConnectError
