@@ -55,7 +55,7 @@ const tempSuffix = ".temp"
 // exclusive lock, which keeps out every other receiver, MIT's kpropd included
 // (reference kprop-protocol.md 13.3). The order of work is
 //
-//	NewIncoming, Write..., Sync, load TempPath into the database, Commit
+//	NewIncoming, Write..., Sync, load TempPath into the database, Commit, SyncName
 //
 // so that, unlike MIT's, <path> is replaced only by a dump that did load, and the
 // temporary file is removed by Abort whenever anything fails. Abort after Commit
@@ -230,8 +230,8 @@ func (in *Incoming) Sync() error {
 }
 
 // Commit gives the durable content the final name and ends the lock. If it
-// fails, what had the name before is still there, unless only the directory
-// could not be made durable; Abort is still due.
+// fails, what had the name before is still there, and Abort is still due. The
+// name is durable after SyncName.
 func (in *Incoming) Commit() error {
 	if err := in.Sync(); err != nil {
 		return err
@@ -244,6 +244,13 @@ func (in *Incoming) Commit() error {
 	}
 	in.f.Close()
 	in.f = nil
+	return nil
+}
+
+// SyncName makes the name durable that Commit gave. It is apart from it, since
+// the file system may take its time to let go of a large file that had the name
+// before, and nothing depends on which of the two a power cut leaves.
+func (in *Incoming) SyncName() error {
 	if err := syncDir(in.path); err != nil {
 		return in.fault("sync", err)
 	}

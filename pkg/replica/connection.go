@@ -70,11 +70,14 @@ func (s *Server) serve(ctx context.Context, c *transport.Conn, log *zap.Logger, 
 		s.report(c, log, err)
 		return false
 	}
-	log.Info("database loaded", zap.Int64("bytes", r.bytes), zap.Int("principals", r.report.Principals),
+	log.Info("database loaded", zap.Int64("bytes", r.transfer.Size), zap.Int("principals", r.report.Principals),
 		zap.Int("policies", r.report.Policies), zap.Duration("duration", time.Since(start)))
 	if err := r.transfer.Acknowledge(); err != nil {
 		log.Error(mitStep(err), zap.Error(err))
-		return true
+	}
+	// The database was durable before; this is the copy of its dump.
+	if err := r.file.SyncName(); err != nil {
+		log.Error(s.fileRefusal(err).mit, zap.Error(err))
 	}
 	return true
 }

@@ -21,7 +21,7 @@ import (
 type received struct {
 	transfer *transport.Transfer
 	report   *dump.Report
-	bytes    int64
+	file     *kdb.Incoming // has its final name
 }
 
 // receive takes the whole way from the first byte to the live database. The
@@ -67,7 +67,7 @@ func (s *Server) receive(ctx context.Context, c *transport.Conn, log *zap.Logger
 		// The database is live; only the copy of its dump is not kept.
 		log.Error(s.fileRefusal(err).mit, zap.Error(err))
 	}
-	return &received{transfer: t, report: report, bytes: t.Size}, nil
+	return &received{transfer: t, report: report, file: in}, nil
 }
 
 // maxLine bounds a record of the dump, in bytes of its line; it bounds the

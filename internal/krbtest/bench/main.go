@@ -18,6 +18,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/kprop/kprop/internal/krbtest"
 )
 
@@ -142,8 +144,13 @@ func (b *bench) compare(title string, r *krbtest.Realm, dump string, runs int, p
 		daemons[i] = d
 	}
 	samples := make([][]sample, len(pairs))
+	stolen := stealTime()
+	start := time.Now()
 	for range runs {
 		for i, p := range pairs {
+			// What one run has left to be written to the disk must not be
+			// written during the next: MIT's kpropd leaves all of it.
+			unix.Sync()
 			s, err := propagate(r, p, daemons[i], dump)
 			if err != nil {
 				return err
@@ -163,6 +170,9 @@ func (b *bench) compare(title string, r *krbtest.Realm, dump string, runs int, p
 			peak(samples[i], func(s sample) int64 { return s.recvRSS }))
 	}
 	fmt.Printf("  ratio %8.2f\n", walls[1].Seconds()/walls[0].Seconds())
+	if share := float64(stealTime()-stolen) / float64(time.Since(start)) / float64(runtime.NumCPU()); share > 0.02 {
+		fmt.Printf("  beware: other machines on this host took %.0f %% of the processors meanwhile\n", share*100)
+	}
 	return nil
 }
 
@@ -206,6 +216,21 @@ func cpuTime(pid int) time.Duration {
 		n, _ := strconv.ParseInt(x, 10, 64)
 		ticks += n
 	}
+	return time.Duration(ticks) * 10 * time.Millisecond
+}
+
+// stealTime is what the hypervisor gave to others while this machine wanted to
+// run.
+func stealTime() time.Duration {
+	stat, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0
+	}
+	f := strings.Fields(string(stat))
+	if len(f) < 9 {
+		return 0
+	}
+	ticks, _ := strconv.ParseInt(f[8], 10, 64)
 	return time.Duration(ticks) * 10 * time.Millisecond
 }
 
