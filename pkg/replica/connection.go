@@ -19,7 +19,12 @@ import (
 // ServeConn serves one connection and closes it. It reports whether a database
 // was received and loaded.
 func (s *Server) ServeConn(ctx context.Context, nc net.Conn) (loaded bool) {
-	known := s.strangers.admit(nc)
+	return s.serveConn(ctx, nc, s.strangers.admit(nc))
+}
+
+// serveConn is ServeConn for a connection that was admitted, in the order of
+// arrival; known ends that.
+func (s *Server) serveConn(ctx context.Context, nc net.Conn, known func()) (loaded bool) {
 	defer known()
 	defer nc.Close()
 	log := s.log.With(zap.String("peer", nc.RemoteAddr().String()))

@@ -161,7 +161,8 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 			s.ServeConn(ctx, nc)
 			return nil
 		}
-		wg.Go(func() { s.ServeConn(ctx, nc) })
+		known := s.strangers.admit(nc)
+		wg.Go(func() { s.serveConn(ctx, nc, known) })
 	}
 }
 
