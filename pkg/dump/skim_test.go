@@ -11,7 +11,7 @@ import (
 // bothWays verifies data as fast as can be and, as a hook needs each record,
 // with the parser that the Reader has. It tells where the two differ.
 func bothWays(data []byte, native bool) error {
-	opts := dump.VerifyOptions{NativeLoad: native, SampleSize: -1}
+	opts := dump.VerifyOptions{NativeLoad: native, SampleSize: -1, Digest: true}
 	fast, fastErr := verifyAtOnce(data, opts)
 	opts.OnPrincipal = func(*dump.Principal) error { return nil }
 	full, fullErr := verifyAtOnce(data, opts)

@@ -23,6 +23,8 @@ type VerifyOptions struct {
 	// SampleSize is how many principals Report.Sample has at most; 0 means 64,
 	// a negative number none.
 	SampleSize int
+	// Digest asks for Report.Digest.
+	Digest bool
 	// OnPrincipal and OnPolicy are called with each record once it is found to
 	// be good. It is overwritten afterwards. An error ends the verification and
 	// is returned, wrapped.
@@ -42,6 +44,11 @@ type Report struct {
 	KM        *Principal
 	HasKrbtgt bool   // krbtgt/Realm@Realm is there
 	NewestMod uint32 // latest time of a modification or password change, seconds since 1970
+
+	// Digest is a SHA-256 over all that is to be propagated: the lines
+	// without the three fields that a login changes (last_success, last_failed,
+	// fail_auth_count). Nil if VerifyOptions does not ask for it.
+	Digest []byte
 
 	// Sorted says that the principals are in strictly ascending bytewise
 	// order, as in every dump of a btree database; -rev and hash databases give
@@ -119,6 +126,7 @@ type Verifier struct {
 	lastPol []byte // policy of the last principal that had one
 	sample  sampler
 	skimmer skim
+	digest  digest
 }
 
 // NewVerifier prepares a verification.
@@ -130,6 +138,7 @@ func NewVerifier(opts VerifyOptions) *Verifier {
 	v.names.init()
 	v.skimmer.seed = v.names.seed
 	v.sample.init(opts.SampleSize)
+	v.digest.init(opts.Digest)
 	v.err = v.realms.init(opts.MasterKeyName, opts.Realm)
 	return v
 }
@@ -223,6 +232,7 @@ func (v *Verifier) line(line []byte) error {
 		return err
 	}
 	v.report.Bytes += int64(len(line)) + 1
+	v.digest.add(line)
 	return nil
 }
 
@@ -250,6 +260,7 @@ func (v *Verifier) finish() error {
 	rep.Sorted = !v.names.unsorted
 	rep.Duplicates, rep.DuplicatesKnown = v.names.duplicates()
 	rep.Sample = v.sample.chosen
+	rep.Digest = v.digest.sum()
 	if v.used.full || v.present.full {
 		v.warn("", "so many policies are named that not all were looked up")
 	} else {
