@@ -65,9 +65,11 @@ type Realm struct {
 	Options   Options
 
 	masterPassword string
+	hostNames      []string // principals whose keys a replica has
 	tb             testing.TB
 
 	mu      sync.Mutex
+	further []*Node // replicas besides Replica
 	ports   []*port
 	daemons []*Daemon
 }
@@ -130,9 +132,6 @@ func (r *Realm) create() error {
 	if r.Primary, err = r.newNode("primary"); err != nil {
 		return err
 	}
-	if r.Replica, err = r.newNode("replica"); err != nil {
-		return err
-	}
 	r.KDCPort = r.Primary.KDCPort
 	if _, err := r.Primary.run("kdb5_util", "create", "-r", r.Name, "-s", "-P", r.masterPassword); err != nil {
 		return err
@@ -140,14 +139,50 @@ func (r *Realm) create() error {
 	if err := r.addHosts(); err != nil {
 		return err
 	}
-	stash, err := os.ReadFile(r.Primary.Stash)
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(r.Replica.Stash, stash, 0o600)
+	r.Replica, err = r.newReplica("replica")
+	return err
 }
 
-// addHosts makes the host principals and writes keytabs and access lists.
+// NewReplica makes a further replica, below the realm's directory under the
+// given name. Replicas have the same host principals, so they are told apart by
+// their ports.
+func (r *Realm) NewReplica(name string) (*Node, error) {
+	n, err := r.newReplica(name)
+	if err != nil {
+		return nil, fmt.Errorf("make replica %s: %w", name, err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.further = append(r.further, n)
+	return n, nil
+}
+
+// newReplica makes a node that has all that a replica needs but the database.
+func (r *Realm) newReplica(name string) (*Node, error) {
+	n, err := r.newNode(name)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.Primary.WriteKeytab(n.Keytab, r.hostNames...); err != nil {
+		return nil, err
+	}
+	if err := r.writeACL(n); err != nil {
+		return nil, err
+	}
+	stash, err := os.ReadFile(r.Primary.Stash)
+	if err != nil {
+		return nil, err
+	}
+	return n, os.WriteFile(n.Stash, stash, 0o600)
+}
+
+// writeACL lets the primary propagate to a node.
+func (r *Realm) writeACL(n *Node) error {
+	return os.WriteFile(n.ACL, []byte(r.hostNames[0]+"@"+r.Name+"\n"), 0o644)
+}
+
+// addHosts makes the host principals, and writes keytab and access list of the
+// primary.
 //
 // kpropd decrypts tickets only with keys of host/<own host name>, while kprop
 // asks for a ticket for host/<name on its command line>, and a machine's own
@@ -160,7 +195,6 @@ func (r *Realm) addHosts() error {
 	}
 	var (
 		password = secret()
-		names    []string
 		seen     = map[string]bool{}
 	)
 	for _, host := range append([]string{own}, r.Options.Hosts...) {
@@ -169,7 +203,7 @@ func (r *Realm) addHosts() error {
 			continue
 		}
 		seen[name] = true
-		names = append(names, name)
+		r.hostNames = append(r.hostNames, name)
 		_, err := r.Primary.KadminArgs("addprinc", "-pw", password, "-e", r.Options.Enctype+":onlyrealm", name)
 		if err != nil {
 			return err
@@ -181,19 +215,10 @@ func (r *Realm) addHosts() error {
 			}
 		}
 	}
-	if err := r.Primary.WriteKeytab(r.Primary.Keytab, names[0]); err != nil {
+	if err := r.Primary.WriteKeytab(r.Primary.Keytab, r.hostNames[0]); err != nil {
 		return err
 	}
-	if err := r.Primary.WriteKeytab(r.Replica.Keytab, names...); err != nil {
-		return err
-	}
-	acl := []byte(names[0] + "@" + r.Name + "\n")
-	for _, n := range []*Node{r.Primary, r.Replica} {
-		if err := os.WriteFile(n.ACL, acl, 0o644); err != nil {
-			return err
-		}
-	}
-	return nil
+	return r.writeACL(r.Primary)
 }
 
 // Close stops the realm's daemons and waits for them. The directory stays.
@@ -217,7 +242,7 @@ func (r *Realm) logs() string {
 	for _, d := range r.daemons {
 		fmt.Fprintf(&b, "--- %s, pid %d\n%s\n", d.Name, d.Pid, d.Output())
 	}
-	for _, n := range []*Node{r.Primary, r.Replica} {
+	for _, n := range append([]*Node{r.Primary, r.Replica}, r.further...) {
 		if text, err := os.ReadFile(n.KDCLog); err == nil {
 			fmt.Fprintf(&b, "--- %s\n%s\n", n.KDCLog, text)
 		}
