@@ -9,6 +9,11 @@ import (
 	"github.com/kprop/kprop/internal/osutil"
 )
 
+// RemoveAbandoned removes the temporary files, full of keys, which any killed
+// kdb5_util has left beside the dump. While a program is dumping to that file it
+// removes nothing.
+func RemoveAbandoned(file string) { removeAbandoned(file, time.Time{}) }
+
 // removeAbandoned removes the temporary files, full of keys, which a
 // kdb5_util killed since then has left beside the dump. While another program
 // is dumping to the same file it removes nothing.

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/kprop/kprop/internal/child"
 )
 
 // script makes an executable that stands for kdb5_util.
@@ -109,7 +111,7 @@ func TestStderrIsBounded(t *testing.T) {
 	if err := u.Load(context.Background(), "f"); !errors.As(err, &ue) {
 		t.Fatal(err)
 	}
-	if len(ue.Stderr) > maxStderr || len(ue.Stderr) < maxStderr-100 || !strings.Contains(ue.Stderr, "line 2999 ") || strings.Contains(ue.Stderr, "line 1 ") {
+	if len(ue.Stderr) > child.MaxStderr || len(ue.Stderr) < child.MaxStderr-100 || !strings.Contains(ue.Stderr, "line 2999 ") || strings.Contains(ue.Stderr, "line 1 ") {
 		t.Errorf("%d bytes kept, ending in %.60q", len(ue.Stderr), ue.Stderr[len(ue.Stderr)-60:])
 	}
 }
@@ -256,5 +258,9 @@ func TestAbandonedDumpIsRemoved(t *testing.T) {
 	}
 	if content(t, file+"-aB3xyz") != "absent" || content(t, file+"-other7") == "absent" || content(t, file+"-notes.txt") == "absent" {
 		t.Error("wrong files were removed or left")
+	}
+	RemoveAbandoned(file)
+	if content(t, file+"-other7") != "absent" || content(t, file+"-notes.txt") == "absent" {
+		t.Error("wrong files were removed or left of another time")
 	}
 }
