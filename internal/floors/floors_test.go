@@ -32,10 +32,19 @@ func rules() *Rules {
 			"internal/rcache":  10,
 			"internal/keytab":  10,
 
+			"internal/control":    20,
+			"internal/config":     10,
+			"internal/record":     10,
+			"internal/metrics":    10,
+			"internal/statuspage": 10,
+
 			"internal/atomicfile": 0,
 			"internal/osutil":     0,
 			"internal/principal":  0,
 			"internal/buildinfo":  0,
+			"internal/child":      0,
+			"internal/status":     0,
+			"internal/timetable":  0,
 		},
 		TestOnly: []string{"internal/krbtest", "internal/floors"},
 		Exclusive: map[string][]string{
@@ -52,6 +61,9 @@ func rules() *Rules {
 		Single: []string{
 			"github.com/robfig/cron/v3",
 			"gopkg.in/yaml.v3",
+			"go.etcd.io/bbolt",
+			"github.com/fsnotify/fsnotify",
+			"github.com/prometheus/client_golang",
 		},
 		Forbidden: map[string]string{
 			"C":                           "the programs are static, cgo is off",
