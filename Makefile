@@ -15,7 +15,7 @@ GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 VULNDB      := https://vuln.go.dev
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build test lint fuzz bench demo install
+.PHONY: help deps testdeps build test lint fuzz bench demo install
 
 help: ## list the targets
 	@echo "usage: make TARGET [VARIABLE=value ...]"
@@ -23,14 +23,17 @@ help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS="$$(printf '\t')" read -r t text; do \
 		printf '  %-8s %s\n' "$$t" "$$text"; done
 
-deps: ## install the MIT Kerberos programs that the tests need, where missing (Debian, as root)
+deps: ## install the MIT Kerberos programs, where missing (Debian, as root)
 	@.ci/deps
+
+testdeps: ## install all programs that the tests need, where missing (Debian, as root)
+	@.ci/deps xinetd faketime tmux chromium
 
 build: ## build the programs, static, into bin/
 	@mkdir -p bin
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/ ./cmd/...
 
-test: deps ## run all tests, also those against the MIT programs (TESTTIMEOUT=20m)
+test: testdeps ## run all tests, also those against the MIT programs (TESTTIMEOUT=20m)
 	KPROP_REQUIRE_MIT=1 $(GO) test -count=1 -timeout $(TESTTIMEOUT) ./...
 
 lint: ## check format, suspicious code and known vulnerabilities

@@ -247,3 +247,13 @@ func (n *Node) StartDaemon(port int, program string, args ...string) (*Daemon, e
 	}
 	return d, d.until("listening", func() bool { return listening(port) })
 }
+
+// StartUntil starts any program on the node and waits until ready holds, which
+// what names in errors. The realm stops the program when it is closed.
+func (n *Node) StartUntil(what string, ready func() bool, program string, args ...string) (*Daemon, error) {
+	d, err := n.realm.startDaemon(n.Command(context.Background(), program, args...), 0)
+	if err != nil {
+		return nil, err
+	}
+	return d, d.until(what, ready)
+}

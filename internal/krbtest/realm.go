@@ -95,7 +95,7 @@ func New(t testing.TB, o Options) *Realm {
 }
 
 // Create makes a realm in dir, which must exist. The caller closes it. A
-// missing program is an error that names the packages to install.
+// missing program is an error that names the make target that installs it.
 func Create(dir string, o Options) (*Realm, error) {
 	for _, p := range Programs() {
 		if _, err := LookPath(p); err != nil {

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// requireEnv, set to 1, makes a missing MIT program a failure. The Makefile
+// requireEnv, set to 1, makes a missing program a failure. The Makefile
 // sets it, so that no oracle test is left out unseen.
 const requireEnv = "KPROP_REQUIRE_MIT"
 
@@ -38,5 +38,5 @@ func LookPath(program string) (string, error) {
 			return path, nil
 		}
 	}
-	return "", fmt.Errorf("%s is not installed: apt-get install krb5-kdc krb5-admin-server krb5-kpropd krb5-user", program)
+	return "", fmt.Errorf("%s is not installed: make testdeps", program)
 }
