@@ -201,7 +201,7 @@ type Attempt struct {
 	Seconds    float64   `json:"seconds"`
 	Stages     []Stage   `json:"stages,omitempty"` // those of this replica: ticket to load
 	OK         bool      `json:"ok"`
-	Bytes      int64     `json:"bytes"`
+	Bytes      int64     `json:"bytes"` // that were sent
 	Principals int       `json:"principals"`
 	Serial     uint64    `json:"serial"`
 	Digest     string    `json:"digest,omitempty"`
@@ -223,7 +223,7 @@ type Run struct {
 	Reason   Reason    `json:"reason"`
 	Started  time.Time `json:"started"`
 	Ended    time.Time `json:"ended,omitzero"`
-	Phase    string    `json:"phase"` // "dump", "verify", "send" or "done"
+	Phase    string    `json:"phase"` // "queued", "dump", "verify", "send" or "done"
 	Error    string    `json:"error,omitempty"`
 	Findings []Finding `json:"findings,omitempty"`
 	// Replicas are those that take part, in the order of the configuration.

@@ -1,0 +1,72 @@
+package check
+
+import (
+	"errors"
+	"io/fs"
+	"strings"
+	"syscall"
+
+	"github.com/kprop/kprop/pkg/dump"
+	"github.com/kprop/kprop/pkg/kdb"
+)
+
+// Dump explains why no dump of a realm's database could be made into the file
+// at path, most probable cause first. It gives no findings where the error
+// itself says all there is.
+func Dump(realm, path string, err error) []Finding {
+	var (
+		util  *kdb.UtilError
+		fault *dump.FaultError
+	)
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return []Finding{fullDisk(path)}
+	case errors.Is(err, dump.ErrWrongRealm):
+		return []Finding{{
+			Problem: "the database is not that of " + realm,
+			Remedy:  []string{"see database_name of " + realm + " in kdc.conf, and realm and database in kprop.yaml"},
+		}}
+	case errors.As(err, &fault), errors.Is(err, dump.ErrNoKM), errors.Is(err, dump.ErrNoKrbtgt), errors.Is(err, dump.ErrEmpty):
+		return []Finding{fullDisk(path), {
+			Problem: "or the database itself is damaged",
+			Remedy:  []string{"kdb5_util -r " + realm + " dump /tmp/check    (and compare with a replica's dump)"},
+		}}
+	case errors.As(err, &util):
+		return utilFindings(realm, path, util)
+	}
+	return nil
+}
+
+func fullDisk(path string) Finding {
+	return Finding{
+		Problem: "the disk of " + path + " may be full; replicas keep what they have",
+		Remedy:  []string{"df -h " + path + "    (a dump needs twice its size; dump: in kprop.yaml puts it elsewhere)"},
+	}
+}
+
+func utilFindings(realm, path string, e *kdb.UtilError) []Finding {
+	said := strings.ToLower(e.Stderr)
+	switch {
+	case e.ExitCode < 0 && errors.Is(e.Err, fs.ErrNotExist):
+		return []Finding{{
+			Problem: e.Path + " is not there",
+			Remedy:  []string{"apt-get install krb5-kdc", "or name the program in kprop.yaml:  kdb5_util: /path/to/kdb5_util"},
+		}}
+	case strings.Contains(said, "no such file or directory"):
+		return []Finding{{
+			Problem: "there is no database of " + realm + " where kdc.conf says: is this the primary?",
+			Remedy:  []string{"kadmin.local -r " + realm + " listprincs | head", "see database_name of " + realm + " in kdc.conf"},
+		}}
+	case strings.Contains(said, "permission"), strings.Contains(said, "read-only file system"):
+		return []Finding{{
+			Problem: "kdb5_util may not lock the database, or not write " + path,
+			Remedy: []string{
+				"run kprop serve as root, as kprop.service does",
+				"if database or dump have places of their own:  systemctl edit kprop.service    ([Service] ReadWritePaths=DIRECTORY)",
+			},
+		}}
+	case strings.Contains(e.Error(), "disk full"), strings.Contains(said, "no space left"):
+		return []Finding{fullDisk(path)}
+	}
+	return nil
+}
