@@ -47,19 +47,18 @@ type Names struct {
 	Keytab string         // where the client's key is
 }
 
-// Names works out the principals for a replica, named as the user typed it
-// (reference kprop-protocol.md 17.1). The error is a transport.StepError.
-func (s *Sender) Names(ctx context.Context, host string) (n Names, err error) {
+// Names works out the principals for a replica: its own follows from its name
+// as the user typed it (reference kprop-protocol.md 17.1), unless the target
+// gives it. The error is a transport.StepError.
+func (s *Sender) Names(ctx context.Context, t Target) (n Names, err error) {
 	own, err := s.Profile.CanonicalHost(ctx, "")
 	if err != nil {
 		return n, while("while setting client principal name", err)
 	}
 	n.Client = principal.New(s.Realm, "host", own)
-	other, err := s.Profile.CanonicalHost(ctx, host)
-	if err != nil {
+	if n.Server, err = s.server(ctx, t); err != nil {
 		return n, while("while setting server principal name", err)
 	}
-	n.Server = principal.New(s.Realm, "host", other)
 	n.Keytab = s.Keytab
 	if n.Keytab == "" {
 		n.Keytab, err = s.Profile.DefaultKeytab()
@@ -70,6 +69,14 @@ func (s *Sender) Names(ctx context.Context, host string) (n Names, err error) {
 		}
 	}
 	return n, while("while resolving keytab", err)
+}
+
+func (s *Sender) server(ctx context.Context, t Target) (principal.Name, error) {
+	if t.Principal != "" {
+		return principal.Parse(t.Principal, s.Realm)
+	}
+	host, err := s.Profile.CanonicalHost(ctx, t.Host)
+	return principal.New(s.Realm, "host", host), err
 }
 
 func while(what string, err error) error {
@@ -133,8 +140,16 @@ type ConnectError struct {
 func (e *ConnectError) Error() string { return fmt.Sprintf("connect to %s: %v", e.Address, e.Err) }
 func (e *ConnectError) Unwrap() error { return e.Err }
 
-// PortNumber gives the port to connect to.
+// PortNumber gives the port to connect to where the target names none.
 func (s *Sender) PortNumber() (int, error) { return LookupPort(s.Port) }
+
+// port is the port of a target as it is configured; may be empty.
+func (s *Sender) port(t Target) string {
+	if t.Port != "" {
+		return t.Port
+	}
+	return s.Port
+}
 
 // LookupPort gives the number for a port of the -P option: a number, or a name
 // in the services database. An empty one is krb5_prop, or 754 if that is not
@@ -162,8 +177,9 @@ func lookupPort(port string, lookup func(service string) (int, error)) (int, err
 
 // connect resolves the replica's name and connects. The error is a
 // *LookupError or a *ConnectError.
-func (s *Sender) connect(ctx context.Context, host string) (net.Conn, error) {
-	port, err := s.PortNumber()
+func (s *Sender) connect(ctx context.Context, t Target) (net.Conn, error) {
+	host := t.address()
+	port, err := LookupPort(s.port(t))
 	if err != nil {
 		return nil, &LookupError{Host: host, Port: true, Text: "Servname not supported for ai_socktype", Err: err}
 	}
@@ -200,17 +216,23 @@ func gaiText(err error) string {
 
 // send carries an open dump to a replica and returns when the replica has
 // loaded it. The dump may be sent to several replicas at once. nc is closed.
-func (s *Sender) send(ctx context.Context, nc net.Conn, cred *transport.Credentials, dump *kdb.DumpFile, host string) error {
+func (s *Sender) send(ctx context.Context, nc net.Conn, cred *transport.Credentials, dump *kdb.DumpFile, t Target, w *stopwatch, o observer) error {
+	w.enter("authenticate")
 	c, err := transport.Initiate(ctx, nc, cred, transport.KpropVersion, s.Timeouts)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	var progress func(int64)
-	if s.Progress != nil {
-		progress = func(sent int64) { s.Progress(host, sent, dump.Size()) }
+	w.enter("send")
+	progress := func(sent int64) {
+		if o.progress != nil {
+			o.progress(sent, dump.Size())
+		}
+		if sent == dump.Size() {
+			w.enter("load")
+		}
 	}
 	// One byte more than announced, so that a dump that grew is noticed.
 	r := io.NewSectionReader(dump.File(), 0, dump.Size()+1)
-	return c.SendDatabase(ctx, r, dump.Size(), progress)
+	return c.SendDatabase(ctx, limited(ctx, r, t.RateLimit), dump.Size(), progress)
 }

@@ -85,7 +85,7 @@ func testSender(t *testing.T) *Sender {
 func TestNames(t *testing.T) {
 	t.Setenv("KRB5_KTNAME", "")
 	s := testSender(t)
-	n, err := s.Names(context.Background(), "KDC2.test.")
+	n, err := s.Names(context.Background(), Target{Host: "KDC2.test."})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +96,7 @@ func TestNames(t *testing.T) {
 		t.Errorf("client %v", n.Client)
 	}
 	s.Keytab = "MEMORY:x"
-	_, err = s.Names(context.Background(), "kdc2.test")
+	_, err = s.Names(context.Background(), Target{Host: "kdc2.test"})
 	if !errors.Is(err, transport.ErrKeytabType) || !strings.Contains(err.Error(), "MEMORY:x") {
 		t.Errorf("%v", err)
 	}
@@ -105,7 +105,7 @@ func TestNames(t *testing.T) {
 func TestConnectErrors(t *testing.T) {
 	s := testSender(t)
 	s.Port = "nosuchservice"
-	_, err := s.connect(context.Background(), "127.0.0.1")
+	_, err := s.connect(context.Background(), Target{Host: "127.0.0.1"})
 	var lookup *LookupError
 	if !errors.As(err, &lookup) || !lookup.Port {
 		t.Errorf("unknown service: %v", err)
@@ -115,13 +115,13 @@ func TestConnectErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Port = strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
-	nc, err := s.connect(context.Background(), "127.0.0.1")
+	nc, err := s.connect(context.Background(), Target{Host: "127.0.0.1"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	nc.Close()
 	l.Close()
-	_, err = s.connect(context.Background(), "127.0.0.1")
+	_, err = s.connect(context.Background(), Target{Host: "127.0.0.1"})
 	var refused *ConnectError
 	if !errors.As(err, &refused) || refused.Address != "127.0.0.1:"+s.Port {
 		t.Errorf("closed port: %v", err)

@@ -1,6 +1,7 @@
 package schedule
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/jcmturner/gokrb5/v8/messages"
 
+	"github.com/kprop/kprop/internal/status"
 	"github.com/kprop/kprop/pkg/check"
 	"github.com/kprop/kprop/pkg/kdb"
 )
@@ -24,7 +26,8 @@ type Result struct {
 	TicketKVNO uint32 // of the replica's key in the KDC; 0: not known
 	Address    string // host:port that took the connection, or was tried last
 	Duration   time.Duration
-	Err        error // nil: the replica has loaded the dump
+	Stages     []status.Stage // those that were reached, from ticket to load
+	Err        error          // nil: the replica has loaded the dump
 	// LastPropErr says that the propagation succeeded, but that its mark
 	// beside the dump could not be written.
 	LastPropErr error
@@ -38,7 +41,7 @@ func (r *Result) Warning() (check.Finding, bool) {
 	return check.UnfinishedDump(r.Dump), r.Unfinished
 }
 
-// Findings explains a failure.
+// Findings explains a failure; port is that of the replica, as it was typed.
 func (r *Result) Findings(port string) []check.Finding {
 	if r.Err == nil {
 		return nil
@@ -69,9 +72,11 @@ func (s *Sender) Run(ctx context.Context, path string, hosts []string, report fu
 	for _, host := range hosts {
 		places <- struct{}{}
 		wg.Go(func() {
-			start := time.Now()
-			r := s.propagate(ctx, host, dump)
-			r.Duration = time.Since(start)
+			var o observer
+			if s.Progress != nil {
+				o.progress = func(sent, size int64) { s.Progress(host, sent, size) }
+			}
+			r := s.propagate(ctx, Target{Host: host}, dump, o)
 			<-places
 			mu.Lock()
 			defer mu.Unlock()
@@ -82,37 +87,48 @@ func (s *Sender) Run(ctx context.Context, path string, hosts []string, report fu
 	dump.close()
 }
 
-func (s *Sender) propagate(ctx context.Context, host string, shared *sharedDump) (r Result) {
-	r.Host, r.Dump = host, shared.path
-	if r.Names, r.Err = s.Names(ctx, host); r.Err != nil {
-		return r
+// propagate sends the dump to one replica.
+func (s *Sender) propagate(ctx context.Context, t Target, shared *sharedDump, o observer) Result {
+	start := time.Now()
+	w := &stopwatch{hear: o.stage}
+	r := Result{Host: t.Host, Dump: shared.path}
+	r.Err = s.steps(ctx, t, shared, &r, w, o)
+	w.stop()
+	r.Stages, r.Duration = w.stages, time.Since(start)
+	return r
+}
+
+func (s *Sender) steps(ctx context.Context, t Target, shared *sharedDump, r *Result, w *stopwatch, o observer) error {
+	w.enter("ticket")
+	var err error
+	if r.Names, err = s.Names(ctx, t); err != nil {
+		return err
 	}
 	cred, err := s.Credentials(ctx, r.Names)
 	if err != nil {
-		r.Err = err
-		return r
+		return err
 	}
 	r.TicketKVNO = ticketKVNO(cred.Ticket)
 	dump, err := shared.open()
 	if err != nil {
-		r.Err = err
-		return r
+		return err
 	}
 	r.Bytes, r.Unfinished = dump.Size(), !dump.Finished()
-	nc, err := s.connect(ctx, host)
+	w.enter("connect")
+	nc, err := s.connect(ctx, t)
 	if err != nil {
 		var failed *ConnectError
 		if errors.As(err, &failed) {
 			r.Address = failed.Address
 		}
-		r.Err = err
-		return r
+		return err
 	}
 	r.Address = nc.RemoteAddr().String()
-	if r.Err = s.send(ctx, nc, cred, dump, host); r.Err == nil {
-		r.LastPropErr = dump.WriteLastProp(host)
+	if err := s.send(ctx, nc, cred, dump, t, w, o); err != nil {
+		return err
 	}
-	return r
+	r.LastPropErr = dump.WriteLastProp(cmp.Or(t.Name, t.Host))
+	return nil
 }
 
 // ticketKVNO reads which of its service's keys a ticket needs; 0 if it does

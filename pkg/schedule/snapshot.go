@@ -1,0 +1,138 @@
+package schedule
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/kprop/kprop/internal/status"
+	"github.com/kprop/kprop/pkg/check"
+	"github.com/kprop/kprop/pkg/dump"
+	"github.com/kprop/kprop/pkg/kdb"
+)
+
+// snapshot is a verified dump, held open, so that all who send it send the same
+// bytes, whatever happens to the file of that name.
+type snapshot struct {
+	dump *sharedDump
+	db   status.Database // without Serial and Changed
+	// warning tells what kdb5_util found to be odd.
+	warning string
+	users   int // guarded by the mutex of the realm
+}
+
+// retain and drop count the users; the last closes the file.
+func (s *snapshot) retain() *snapshot {
+	s.users++
+	return s
+}
+
+func (s *snapshot) drop() {
+	if s == nil {
+		return
+	}
+	if s.users--; s.users == 0 {
+		s.dump.close()
+	}
+}
+
+// source takes dumps of a realm's database.
+type source struct {
+	util          kdb.Util
+	path          string // of the dump
+	masterKeyName string
+}
+
+// prepare makes the directory of the dump, and removes what dumps that were
+// killed have left.
+func (s *source) prepare() error {
+	if err := os.MkdirAll(filepath.Dir(s.path), 0o700); err != nil {
+		return fmt.Errorf("make the directory of the dump: %w", err)
+	}
+	kdb.RemoveAbandoned(s.path)
+	return nil
+}
+
+// take dumps the database and verifies the dump: kdb5_util has been seen to
+// succeed on a full disk. The result has one user. Stage is called as dump and
+// verification begin.
+func (s *source) take(ctx context.Context, stage func(string)) (*snapshot, []status.Stage, error) {
+	w := &stopwatch{hear: stage}
+	snap, err := s.steps(ctx, w)
+	w.stop()
+	return snap, w.stages, err
+}
+
+func (s *source) steps(ctx context.Context, w *stopwatch) (*snapshot, error) {
+	w.enter("dump")
+	warning := ""
+	if err := s.util.Dump(ctx, s.path); err != nil {
+		var failed *kdb.UtilError
+		if !errors.As(err, &failed) || !failed.DumpComplete {
+			return nil, err
+		}
+		warning = err.Error()
+	}
+	file, err := kdb.OpenDump(s.path)
+	if err != nil {
+		return nil, err
+	}
+	w.enter("verify")
+	db, err := s.verify(ctx, file)
+	if err != nil {
+		file.Close()
+		return nil, &VerifyError{Path: s.path, Err: err}
+	}
+	shared := &sharedDump{path: s.path, dump: file}
+	shared.once.Do(func() {})
+	return &snapshot{dump: shared, db: db, warning: warning, users: 1}, nil
+}
+
+// explain tells what to do about an error of take.
+func (s *source) explain(err error) []status.Finding {
+	return findings(check.Dump(s.util.Realm, s.path, err))
+}
+
+// VerifyError says that a dump is not what kdb5_util dump should have written.
+type VerifyError struct {
+	Path string
+	Err  error
+}
+
+func (e *VerifyError) Error() string { return "the dump " + e.Path + " is not good: " + e.Err.Error() }
+func (e *VerifyError) Unwrap() error { return e.Err }
+
+func (s *source) verify(ctx context.Context, file *kdb.DumpFile) (db status.Database, err error) {
+	r := &contextReader{ctx, io.NewSectionReader(file.File(), 0, file.Size())}
+	rep, err := dump.Verify(r, dump.VerifyOptions{
+		Realm: s.util.Realm, MasterKeyName: s.masterKeyName, SampleSize: -1, Digest: true,
+	})
+	if err != nil {
+		return db, err
+	}
+	db = status.Database{
+		Digest: hex.EncodeToString(rep.Digest), Principals: rep.Principals, Policies: rep.Policies, Bytes: rep.Bytes,
+	}
+	if rep.NewestMod != 0 {
+		db.Modified = time.Unix(int64(rep.NewestMod), 0).UTC()
+	}
+	return db, nil
+}
+
+// contextReader fails once its context has ended.
+type contextReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (r *contextReader) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, context.Cause(r.ctx)
+	}
+	return r.r.Read(p)
+}
