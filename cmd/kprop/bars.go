@@ -38,6 +38,9 @@ func isTerminal(w io.Writer) bool {
 
 // set shows how much of the dump has been sent.
 func (b *bars) set(host string, sent, size int64) {
+	if b.progress == nil {
+		return
+	}
 	bar := b.byHost[host]
 	if bar == nil {
 		bar = b.add(host, size)
@@ -67,10 +70,49 @@ func (b *bars) remove(host string) {
 	}
 }
 
+// note shows a line of text until it is removed by that text.
+func (b *bars) note(text string) {
+	if b.progress == nil || text == "" {
+		return
+	}
+	bar := b.progress.New(0, mpb.NopStyle(), mpb.PrependDecorators(decor.Name(text)))
+	b.byHost[text] = bar
+}
+
 func (b *bars) wait() {
 	if b.progress != nil {
 		b.progress.Wait()
 	}
+}
+
+// clear takes all lines away.
+func (b *bars) clear() {
+	if b.progress == nil {
+		return
+	}
+	// To remove one after the other would take a refresh each.
+	for _, bar := range b.byHost {
+		bar.Abort(true)
+	}
+	for _, bar := range b.byHost {
+		bar.Wait()
+	}
+	// The lines vanish when something is printed.
+	_, _ = io.WriteString(b.progress, "\r")
+	b.wait()
+}
+
+// streams gives where to print what belongs to stdout and stderr, which are
+// those of the program. What goes to the terminal that shows bars must pass
+// through them; a redirected standard output must not.
+func (b *bars) streams(stdout, stderr io.Writer) (out, err io.Writer) {
+	switch {
+	case b.progress == nil:
+		return stdout, stderr
+	case isTerminal(stdout):
+		return b.progress, b.progress
+	}
+	return stdout, b.progress
 }
 
 // pace tells how fast a transfer goes.

@@ -22,6 +22,7 @@ import (
 const usage = "\nUsage: kprop [-r realm] [-f file] [-d] [-P port] [-s keytab] replica_host...\n\n"
 
 const help = `Usage: kprop [-r realm] [-f file] [-d] [-P port] [-s keytab] replica_host...
+       kprop VERB ...
 
 Propagates a dump of the Kerberos database, made by kdb5_util dump, to each
 replica_host, where kpropd loads it.
@@ -35,6 +36,20 @@ replica_host, where kpropd loads it.
       --version   print the version
 
 Exit status: 0 if every replica has loaded the database, else 1.
+
+A verb as the first argument does something else (kprop -- VERB is for a host
+of that name); kprop help VERB explains it:
+
+  serve       propagate to all replicas, by schedule and on each change
+  status      show how the replicas stand
+  now         propagate at once
+  pause       send no more to a replica
+  resume      send to it again
+  history     show the propagations of the past
+  reload      let kprop serve read its configuration again
+  config      check or show the configuration
+  version     print the version
+  help        explain a verb
 `
 
 type options struct {
@@ -68,6 +83,18 @@ func parse(args []string) (*options, error) {
 func main() { os.Exit(run(os.Args[0], os.Args[1:], os.Stdout, os.Stderr)) }
 
 func run(program string, args []string, stdout, stderr io.Writer) int {
+	if len(args) > 0 && isVerb(args[0]) {
+		return runVerb(args, stdout, stderr)
+	}
+	exit := propagate(program, args, stdout, stderr)
+	if exit != 0 && len(args) > 0 {
+		suggestVerb(stderr, args[0])
+	}
+	return exit
+}
+
+// propagate is MIT's kprop.
+func propagate(program string, args []string, stdout, stderr io.Writer) int {
 	o, err := parse(args)
 	switch {
 	case err != nil:

@@ -50,7 +50,7 @@ func (out *output) result(s *schedule.Sender, r schedule.Result) {
 	out.mu.Lock()
 	defer out.mu.Unlock()
 	out.bars.remove(r.Host)
-	stdout, stderr := out.streams()
+	stdout, stderr := out.bars.streams(out.stdout, out.stderr)
 	if f, odd := r.Warning(); odd {
 		fmt.Fprintln(stderr, f)
 	}
@@ -69,19 +69,6 @@ func (out *output) result(s *schedule.Sender, r schedule.Result) {
 	for _, f := range r.Findings(portText(s)) {
 		fmt.Fprintln(stderr, f)
 	}
-}
-
-// streams gives where to print. What goes to the terminal that shows bars must
-// pass through them; a redirected standard output must not.
-func (out *output) streams() (stdout, stderr io.Writer) {
-	p := out.bars.progress
-	switch {
-	case p == nil:
-		return out.stdout, out.stderr
-	case isTerminal(out.stdout):
-		return p, p
-	}
-	return out.stdout, p
 }
 
 // lastProp tells that the mark of the propagation could not be written, which
