@@ -18,7 +18,9 @@ type demo struct {
 	realm            *krbtest.Realm
 	primary, replica *krbtest.Node
 	kpropd           *krbtest.Daemon
-	steps            int
+	fleet
+	env   []string // that was exported
+	steps int
 }
 
 // step begins a step with its number.
@@ -40,6 +42,7 @@ func (d *demo) prompt(n *krbtest.Node, command ...string) {
 func (d *demo) do(ctx context.Context, n *krbtest.Node, program string, args ...string) error {
 	d.prompt(n, append([]string{filepath.Base(program)}, args...)...)
 	cmd := n.Command(ctx, program, args...)
+	d.environment(cmd)
 	cmd.Stdout, cmd.Stderr = d.out, d.out
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("%s: %w", filepath.Base(program), err)

@@ -1,6 +1,6 @@
 // Demo propagates a throw-away realm from one directory of this machine to
-// another with bin/kprop and bin/kpropd, and shows each command and what it
-// prints. "make demo" builds the programs and runs it. Nothing outside a
+// others with bin/kprop and bin/kpropd, by hand at first and then by kprop
+// serve, and shows each command and what it prints. "make demo" builds the programs and runs it. Nothing outside a
 // temporary directory is read or changed; it ends with status 1 if anything
 // goes otherwise than told.
 package main
@@ -53,6 +53,7 @@ func run(ctx context.Context, out *os.File) (err error) {
 	d := &demo{out: out, realm: realm, primary: realm.Primary, replica: realm.Replica}
 	for _, step := range []func(context.Context) error{
 		d.showRealm, d.startDaemons, d.addUser, d.propagate, d.compare, d.ticket, d.refusal, d.change, d.primaryDown,
+		d.moreReplicas, d.startServe, d.changeArrives, d.downComesUp, d.stopServe,
 	} {
 		if err := ctx.Err(); err != nil {
 			return err
