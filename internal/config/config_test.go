@@ -179,7 +179,7 @@ realms:
 	if second.Retry != want {
 		t.Errorf("retry %+v, want %+v", second.Retry, want)
 	}
-	if first.Retry.Max != 5*time.Minute {
+	if first.Retry.Max != time.Minute {
 		t.Errorf("retry of the first realm %+v", first.Retry)
 	}
 	for i, s := range []*timetable.Schedule{first.Schedule, second.Schedule, second.Replicas[1].Schedule} {

@@ -25,7 +25,7 @@ func defaultRealm() Realm {
 		MinInterval: 10 * time.Second,
 		Refresh:     24 * time.Hour,
 		Parallel:    8,
-		Retry:       Retry{Initial: 5 * time.Second, Max: 5 * time.Minute, Factor: 2, Jitter: 0.2},
+		Retry:       Retry{Initial: 5 * time.Second, Max: time.Minute, Factor: 2, Jitter: 0.2},
 		IdleTimeout: time.Minute,
 	}
 }

@@ -12,7 +12,7 @@ import (
 // secret is shown. The error is w's.
 func (c *Config) Show(w io.Writer) error {
 	p := &printer{}
-	p.comment("", "The configuration in force by "+c.Path+", with every default.")
+	p.comment("", "The configuration of "+c.Path+", with every default.")
 	if len(c.Realms) == 1 {
 		p.realm("", &c.Realms[0])
 	} else {

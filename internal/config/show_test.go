@@ -58,7 +58,7 @@ func TestShowParses(t *testing.T) {
 }
 
 func TestShownText(t *testing.T) {
-	const want = `# The configuration in force by kprop.yaml, with every default.
+	const want = `# The configuration of kprop.yaml, with every default.
 # realm: not set; the default_realm of krb5.conf
 schedule: "@every 5m"
 timezone: UTC
@@ -70,7 +70,7 @@ refresh: 24h
 parallel: 8
 retry:
   initial: 5s
-  max: 5m
+  max: 1m
   factor: 2
   jitter: 0.2
 idle_timeout: 1m
