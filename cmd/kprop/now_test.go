@@ -45,7 +45,7 @@ func TestNow(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	f.err = fmt.Errorf("kdc9: %w", control.ErrUnknown)
-	if got := f.ask(t, "now", "kdc9"); got.exit != 1 || !strings.HasPrefix(got.stderr, "kprop: kdc9: ") {
+	if got := f.ask(t, "now", "kdc9"); got.exit != 2 || !strings.HasPrefix(got.stderr, "kprop: kdc9: ") {
 		t.Errorf("%+v", got)
 	}
 }

@@ -60,7 +60,7 @@ func TestSmallestFile(t *testing.T) {
 			MinInterval: 10 * time.Second,
 			Refresh:     24 * time.Hour,
 			Parallel:    8,
-			Retry:       config.Retry{Initial: 5 * time.Second, Max: 5 * time.Minute, Factor: 2, Jitter: 0.2},
+			Retry:       config.Retry{Initial: 5 * time.Second, Max: time.Minute, Factor: 2, Jitter: 0.2},
 			IdleTimeout: time.Minute,
 			Replicas: []config.Replica{
 				{Name: "kdc2.example.com", Host: "kdc2.example.com", Enabled: true},
