@@ -35,8 +35,8 @@ func (e *ListenError) Unwrap() error { return e.Err }
 // ListenTCP listens on host:port, with TLS 1.2 or newer if cert and key name
 // PEM files. They are read again when they change; a pair that cannot be read
 // leaves the former one in use. The token is that of tokenFile, without white
-// space around it, or empty. An address that is not loopback needs all three. 256 connections are
-// open at once, others wait.
+// space around it, or empty. An address that is not loopback needs all three.
+// 256 connections are open at once, others wait.
 // Errors are *ListenError, and never show the token.
 func ListenTCP(address, cert, key, tokenFile string) (net.Listener, string, error) {
 	l, token, err := listenTCP(address, cert, key, tokenFile)

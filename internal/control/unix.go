@@ -26,8 +26,9 @@ const maxPath = 107
 // connect to: it has mode 0600 from the moment it exists, and each connection
 // is asked who it is. The directory must exist. A socket that a former program
 // left is replaced; if one answers there the error wraps ErrRunning, and what
-// is no socket stays. 256 connections are open at once, others wait. Beside it lies PATH.lock, which is held until Close, so
-// that of two programs that start together one gets the socket.
+// is no socket stays. 256 connections are open at once, others wait. Beside it
+// lies PATH.lock, which is held until Close, so that of two programs that start
+// together one gets the socket.
 func ListenUnix(path string) (net.Listener, error) {
 	if len(path) > maxPath {
 		return nil, fmt.Errorf("listen on %s: the path has %d bytes, a unix socket can have %d: choose a shorter one", path, len(path), maxPath)
