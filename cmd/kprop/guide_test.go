@@ -57,11 +57,7 @@ func (s *stage) kpropdAt(offset string) {
 	s.t.Helper()
 	n := s.realm.Replica
 	port := closedPort(s.t)
-	path, err := krbtest.LookPath("kpropd")
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	d, err := n.StartDaemon(port, "faketime", append([]string{"-f", offset, path}, n.KpropdArgs(port)...)...)
+	d, err := n.StartFaked(offset, port, "kpropd", n.KpropdArgs(port)...)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -74,12 +70,7 @@ func TestGuideClockOfThePrimary(t *testing.T) {
 	krbtest.Require(t, "faketime")
 	r := krbtest.New(t, krbtest.Options{})
 	r.Dump()
-	path, err := krbtest.LookPath("krb5kdc")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = r.Primary.StartDaemon(r.KDCPort, "faketime", "-f", "-1h", path, "-n", "-r", r.Name)
-	if err != nil {
+	if _, err := r.Primary.StartFaked("-1h", r.KDCPort, "krb5kdc", "-n", "-r", r.Name); err != nil {
 		t.Fatal(err)
 	}
 	for _, program := range []string{"", ourKpropd()} {
