@@ -1,0 +1,167 @@
+package check
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/kprop/kprop/pkg/profile"
+	"github.com/kprop/kprop/pkg/transport"
+)
+
+// Receiving says what to check on a replica: kpropd's options. The zero value
+// checks it with kpropd's defaults.
+type Receiving struct {
+	Realm    string // of -r
+	Keytab   string // name; empty: the default keytab
+	ACL      string // path of kpropd.acl
+	File     string // takes the received dump
+	Database string // to load into; empty: that of kdc.conf
+	KDB5Util string // path of the program that loads
+	Port     string // number or service name
+
+	Deep bool // read the whole database, however long it takes
+}
+
+// Check runs all checks in at most 15 seconds unless Deep. It changes nothing.
+func (o Receiving) Check(ctx context.Context) []Item {
+	deep := ctx
+	ctx, cancel := context.WithTimeout(ctx, totalPatience)
+	defer cancel()
+	l := profile.DefaultLayout()
+	for _, d := range []struct {
+		value *string
+		def   string
+	}{{&o.ACL, l.KpropdACL}, {&o.File, l.FromMaster}, {&o.KDB5Util, l.KDB5Util}} {
+		if *d.value == "" {
+			*d.value = d.def
+		}
+	}
+	h := &host{series: new(series), receiver: true, wantRealm: o.Realm, keytabOpt: o.Keytab}
+	h.configuration(ctx)
+	if o.Database != "" {
+		h.settings.DatabaseName = o.Database
+	}
+	h.identity(ctx)
+	f := &files{host: h, dump: o.File}
+	h.do(ctx, "access list", []string{nameRealm, nameHost}, func(ctx context.Context) []Item { return h.checkACL(ctx, o.ACL) })
+	h.do(ctx, "kdb5_util", nil, func(context.Context) []Item { return checkProgram(o.KDB5Util, true) })
+	h.do(ctx, "directory", []string{nameKDCConf}, f.checkDirectories)
+	h.do(ctx, "space", []string{"directory"}, f.checkSpace)
+	h.do(ctx, "received dump", []string{nameKDCConf}, f.checkReceived)
+	h.do(ctx, nameStash, []string{nameKDCConf}, f.checkStash)
+	h.do(ctx, nameDatabase, []string{nameKDCConf}, f.checkDatabase)
+	h.do(ctx, "key files", []string{nameKDCConf}, f.checkModes)
+	h.do(ctx, "iprop", []string{nameKDCConf}, h.checkIprop)
+	h.do(ctx, "krb5kdc", []string{nameKeytab, nameDatabase}, f.checkOwnKDC)
+	h.do(ctx, "port", nil, func(context.Context) []Item { return checkListening(o.Port) })
+	if o.Deep {
+		return append(h.items, h.deep(deep, o.KDB5Util, o.Database)...)
+	}
+	return h.items
+}
+
+// checkDirectories makes sure that the received dump and the new database can
+// be written.
+func (f *files) checkDirectories(context.Context) []Item {
+	items := checkDirectory(f.database(), "the database")
+	if filepath.Dir(f.dump) != filepath.Dir(f.database()) {
+		items = append(items, checkDirectory(f.dump, "the received dump")...)
+	}
+	return items
+}
+
+// checkSpace wants room for the received dump and a new database beside the
+// present ones: for two copies.
+func (f *files) checkSpace(context.Context) []Item {
+	dir := filepath.Dir(f.database())
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return warnItem("the free space of " + dir + " is not known: " + transport.Message(err))
+	}
+	free := int64(st.Bavail) * st.Bsize
+	need := f.size()
+	if d, err := os.Stat(f.dump); err == nil {
+		need = max(need, d.Size())
+	}
+	need *= 2
+	text := fmt.Sprintf("%s has %s free, two copies of the database take %s", dir, megabytes(free), megabytes(need))
+	switch {
+	case need == 0 && free > 0:
+		return okItem("%s has %s free; how much the database takes is not known yet", dir, megabytes(free))
+	case free < need/2 || free == 0:
+		return failItem(text, "df -h "+dir)
+	case free < need:
+		return warnItem(text, "df -h "+dir)
+	}
+	return okItem("%s", text)
+}
+
+func megabytes(n int64) string {
+	if n > 0 && n < 1<<20 {
+		return "less than 1 MiB"
+	}
+	return strconv.FormatInt(n>>20, 10) + " MiB"
+}
+
+// checkDatabase says whether there is a database of a kind that kprop can
+// propagate.
+func (f *files) checkDatabase(context.Context) []Item {
+	switch f.settings.DBLibrary {
+	case "kldap":
+		return failItem("the realm's database is kept by LDAP (db_library = kldap), which kprop does not propagate", "replicate the directory server instead")
+	case "db2", "klmdb":
+	default:
+		return warnItem(fmt.Sprintf("db_library = %s is not known here", f.settings.DBLibrary))
+	}
+	if !f.present() {
+		return okItem("%s is not there yet, the first propagation brings it", f.database())
+	}
+	if !f.stamp().IsZero() {
+		return okItem("%s is there (%s), of %s", f.database(), f.settings.DBLibrary, f.stamp().UTC().Format("2006-01-02 15:04 UTC"))
+	}
+	return okItem("%s is there (%s)", f.database(), f.settings.DBLibrary)
+}
+
+// checkOwnKDC asks the krb5kdc of this host.
+func (f *files) checkOwnKDC(ctx context.Context) []Item {
+	if !f.present() {
+		return skipItem("krb5kdc cannot start before the first propagation")
+	}
+	kdc := f.ownKDC()
+	for _, r := range f.askEach(ctx, []profile.KDC{kdc}) {
+		if r.silent() {
+			return warnItem("krb5kdc of this host does not answer at "+kdc.Addr(), "systemctl enable --now krb5-kdc    (Red Hat: krb5kdc)", "journalctl -u krb5-kdc")
+		}
+	}
+	return okItem("answers at %s", kdc.Addr())
+}
+
+// ownKDC is where the KDC of this host listens first, by kdc.conf.
+func (f *files) ownKDC() profile.KDC {
+	kdc := profile.KDC{Host: "127.0.0.1", Port: 88}
+	for _, path := range [][]string{
+		{"realms", f.realm, "kdc_listen"}, {"realms", f.realm, "kdc_ports"}, {"kdcdefaults", "kdc_listen"}, {"kdcdefaults", "kdc_ports"},
+	} {
+		value, ok := f.profile.Value(path...)
+		words := strings.FieldsFunc(value, func(r rune) bool { return r == ',' || r == ' ' || r == '\t' })
+		if !ok || len(words) == 0 {
+			continue
+		}
+		if n, err := strconv.Atoi(words[0]); err == nil && n > 0 && n < 1<<16 {
+			kdc.Port = n
+		} else if k, err := profile.ParseKDC(words[0]); err == nil {
+			kdc = k
+		}
+		if kdc.Host == "0.0.0.0" || kdc.Host == "::" {
+			kdc.Host = "127.0.0.1"
+		}
+		break
+	}
+	return kdc
+}
