@@ -48,6 +48,9 @@ of that name); kprop help VERB explains it:
   history     show the propagations of the past
   reload      let kprop serve read its configuration again
   config      check or show the configuration
+  check       tell what would keep a propagation from going through
+  verify      tell whether a dump is good
+  diff        tell what has changed between two dumps
   version     print the version
   help        explain a verb
 `

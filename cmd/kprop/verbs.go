@@ -58,7 +58,8 @@ type verbs struct {
 // that name.
 func isVerb(arg string) bool {
 	return slices.Contains([]string{
-		"serve", "status", "now", "pause", "resume", "history", "reload", "config", "help", "version",
+		"serve", "status", "now", "pause", "resume", "history", "reload", "config", "check", "verify", "diff",
+		"help", "version",
 		"completion", cobra.ShellCompRequestCmd, cobra.ShellCompNoDescRequestCmd,
 	}, arg)
 }
@@ -124,7 +125,8 @@ func (v *verbs) root() *cobra.Command {
 	root.SetHelpFunc(printHelp)
 	root.PersistentFlags().BoolP("help", "h", false, "print this text")
 	root.AddCommand(newServeCommand(), v.statusCommand(), v.nowCommand(), v.pauseCommand(), v.resumeCommand(),
-		v.historyCommand(), v.reloadCommand(), newConfigCommand(), versionCommand())
+		v.historyCommand(), v.reloadCommand(), newConfigCommand(), newCheckCommand(), newVerifyCommand(), newDiffCommand(),
+		versionCommand())
 	root.SetHelpCommand(helpCommand())
 	for _, c := range root.Commands() {
 		tellUsage(c)
