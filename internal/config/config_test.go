@@ -250,7 +250,7 @@ func TestLoad(t *testing.T) {
 		{pipe, "is not a regular file"},
 		{loop, "cannot be opened: too many levels of symbolic links"},
 		{write("large", strings.Repeat("#", config.MaxSize+1), 0o600), "has more than 1 MiB"},
-		{write("open", config.Example, 0o602), "everybody may write to it, and it names programs that are run: chmod o-w " + filepath.Join(dir, "open")},
+		{write("open", config.Example, 0o602), "everybody may write to it, and what it says is done as root: chmod o-w " + filepath.Join(dir, "open")},
 	} {
 		_, err := config.Load(test.path)
 		if want := test.path + ": " + test.want; err == nil || err.Error() != want {

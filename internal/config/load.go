@@ -43,7 +43,7 @@ func read(path string) ([]byte, error) {
 	case !info.Mode().IsRegular():
 		return refuse(nil, "is not a regular file")
 	case info.Mode().Perm()&0o002 != 0:
-		return refuse(nil, "everybody may write to it, and it names programs that are run: chmod o-w %s", path)
+		return refuse(nil, "everybody may write to it, and what it says is done as root: chmod o-w %s", path)
 	}
 	text, err := io.ReadAll(io.LimitReader(f, MaxSize+1))
 	if err != nil {
