@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -48,7 +49,8 @@ func TestFullDiskReceiving(t *testing.T) {
 		return
 	}
 	g := newGuard(t)
-	d := g.r.StartKpropd(t, ourKpropd, "-f", filepath.Join(dir, "from_master"))
+	// A file system may fill up while the dump is on its way.
+	d := g.r.StartKpropd(t, ourKpropd, "--check-space=false", "-f", filepath.Join(dir, "from_master"))
 	mustSucceed(t, g.r, "", d, "127.0.0.1")
 	setDump(t, g.r, g.large(t))
 	g.refused(t, d, "No space left on device while writing database block starting at offset ")
@@ -81,7 +83,7 @@ func TestFullDiskLoading(t *testing.T) {
 		}
 		return stdout
 	}
-	d := g.r.StartKpropd(t, ourKpropd, "-F", database)
+	d := g.r.StartKpropd(t, ourKpropd, "--check-space=false", "-F", database)
 	mustSucceed(t, g.r, "", d, "127.0.0.1")
 	setDump(t, g.r, g.large(t))
 	// The second attempt finds what kdb5_util has left of the first.
@@ -100,4 +102,42 @@ func TestFullDiskLoading(t *testing.T) {
 	g.unchanged(t)
 	setDump(t, g.r, g.good)
 	mustSucceed(t, g.r, "", d, "127.0.0.1")
+}
+
+// TestNoRoom: what has no room is refused before its first block, with numbers.
+func TestNoRoom(t *testing.T) {
+	t.Parallel()
+	dir, mounted := smallDisk(t)
+	if !mounted {
+		return
+	}
+	g := newGuard(t)
+	ok(t, os.Mkdir(filepath.Join(dir, "both"), 0o700))
+	large := g.large(t)
+	for _, test := range []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"dump", []string{"-f", filepath.Join(dir, "from_master")}, fmt.Sprintf("the dump needs %d bytes in %s, where ", len(large), dir)},
+		{"database", []string{"-F", filepath.Join(dir, "principal")},
+			fmt.Sprintf("the database made of the dump of %d bytes needs %d bytes in %s, where ", len(large), len(large)/10*7, dir)},
+		{"both", []string{"-f", filepath.Join(dir, "both", "from_master"), "-F", filepath.Join(dir, "both", "principal")},
+			fmt.Sprintf("the dump of %d bytes and the database made of it need %d bytes in %s, where ", len(large), len(large)+len(large)/10*7, filepath.Join(dir, "both"))},
+	} {
+		d := g.r.StartKpropd(t, ourKpropd, test.args...)
+		setDump(t, g.r, g.good)
+		mustSucceed(t, g.r, "", d, "127.0.0.1")
+		setDump(t, g.r, large)
+		words := []string{"the propagation was refused and nothing was changed: ", test.want, " are free: make room there"}
+		g.refused(t, d, words...)
+		logged(t, d, words...)
+		if strings.Count(d.Output(), "transfer started") != 1 {
+			t.Errorf("%s: a transfer was started", test.name)
+		}
+		setDump(t, g.r, g.good)
+		mustSucceed(t, g.r, "", d, "127.0.0.1")
+		wantStop(t, d)
+	}
+	g.restored(t)
 }

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/kprop/kprop/internal/buildinfo"
+	"github.com/kprop/kprop/internal/config"
 	"github.com/kprop/kprop/pkg/profile"
 	"github.com/kprop/kprop/pkg/replica"
 	"github.com/kprop/kprop/pkg/transport"
@@ -21,9 +23,15 @@ import (
 func main() { os.Exit(run(os.Args[0], os.Args[1:], os.Stdout, os.Stderr)) }
 
 func run(program string, args []string, stdout, stderr io.Writer) int {
+	if isVerb(args) {
+		return runVerb(program, args, stdout, stderr)
+	}
 	layout := profile.DefaultLayout()
 	o, err := parse(args, layout)
 	switch {
+	case errors.As(err, new(*config.Error)):
+		fmt.Fprintf(stderr, "%s: %v\n", program, err)
+		return 1
 	case err != nil:
 		fmt.Fprint(stderr, usage)
 		fmt.Fprintf(stderr, "%s: %v\n", program, err)
@@ -90,19 +98,11 @@ func serve(o *options, in *input, log *zap.Logger) error {
 }
 
 func newServer(ctx context.Context, o *options, log *zap.Logger) (*replica.Server, error) {
-	p, err := profile.Load(profile.Options{KDC: true, Realm: o.realm})
+	ro, err := realmOptions(o, profile.DefaultLayout())
 	if err != nil {
-		return nil, failure(err, "while initializing krb5")
+		return nil, err
 	}
-	realm, err := p.DefaultRealm()
-	if err != nil {
-		return nil, failure(err, "while getting default realm")
-	}
-	ro := replica.Options{
-		Profile: p, Realm: realm, Keytab: o.keytab,
-		File: o.file, KDB5Util: o.kdb5Util, Database: o.database, ACL: o.acl,
-		Log: log, Once: o.once,
-	}
+	ro.Log = log
 	if o.debug {
 		ro.Debug = func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
 	}
@@ -110,8 +110,22 @@ func newServer(ctx context.Context, o *options, log *zap.Logger) (*replica.Serve
 	if err != nil {
 		return nil, failure(err, "while setting up")
 	}
-	reportIncremental(o, p, realm, log)
+	reportIncremental(o, ro.Profile, ro.Realm, log)
 	return s, nil
+}
+
+// realmOptions are serverOptions with what krb5.conf and kdc.conf say.
+func realmOptions(o *options, l profile.Layout) (replica.Options, error) {
+	ro := serverOptions(o, l)
+	p, err := profile.Load(profile.Options{KDC: true, Realm: o.realm})
+	if err != nil {
+		return ro, failure(err, "while initializing krb5")
+	}
+	ro.Profile = p
+	if ro.Realm, err = p.DefaultRealm(); err != nil {
+		return ro, failure(err, "while getting default realm")
+	}
+	return ro, nil
 }
 
 // reportIncremental says what is accepted but has no effect.
@@ -139,7 +153,7 @@ func ignoreHangup(ctx context.Context, log *zap.Logger) {
 			case <-ctx.Done():
 				return
 			case <-hup:
-				log.Info("nothing to reload: access list and keytab are read for each connection; restart for krb5.conf and kdc.conf")
+				log.Info("nothing to reload: access list and keytab are read for each connection; restart for krb5.conf, kdc.conf and kpropd.yaml")
 			}
 		}
 	}()

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/kprop/kprop/internal/config"
 	"github.com/kprop/kprop/pkg/profile"
 )
 
@@ -14,10 +15,13 @@ const usage = `
 Usage: kpropd [-r realm] [-s keytab] [-d] [-D] [-S] [-f replica_file]
 	[-F kerberos_db_file] [-p kdb5_util_pathname] [-x db_args]*
 	[-P port] [-a acl_file] [-A admin_server] [--pid-file=pid_file]
+	[--config=file] [--max-shrink=percent] [--keep=number] ...
+       kpropd accept|history|rollback|check ...
 
 `
 
 const help = `Usage: kpropd [options]
+       kpropd accept|history|rollback|check [options]   (see kpropd help)
 
 Receives propagations of the Kerberos database, verifies them, and has them
 loaded by kdb5_util. Under inetd or a systemd socket it serves what it is given;
@@ -37,6 +41,12 @@ else it listens itself, in the background unless -d or -D is given.
   -x db_args   accepted, no effect (incremental propagation)
   -A host      accepted, no effect (incremental propagation)
       --pid-file file   write the process number there, when stand-alone
+      --config file  configuration (default: /etc/kprop/kpropd.yaml if it is there)
+      --max-shrink percent, --refuse-older bool, --check-space bool,
+      --read-back bool, --keep number, --history-dir dir,
+      --handshake-timeout time, --idle-timeout time, --load-timeout time,
+      --wait time, --max-unauthenticated number, --max-per-address number
+                   override the keys of kpropd.yaml(5)
       --help       print this text
       --version    print the version
 
@@ -46,14 +56,31 @@ Exit status: 0 after an orderly end, 1 if it could not start.
 type options struct {
 	realm, keytab, file, database, kdb5Util, port, acl, adminServer, pidFile string
 
+	config, historyDir string
+	conf               *config.Kpropd // of the file and the options
+
 	dbArgs                          []string
 	debug, foreground, once         bool
 	help, version, standAloneIsAuto bool
 }
 
 // parse reads the command line like getopt_long; -dDS, -P754 and --pid-file=F
-// are understood.
+// are understood. It reads kpropd.yaml too.
 func parse(args []string, l profile.Layout) (*options, error) {
+	o, fs := newFlags(l)
+	if err := fs.Parse(args); err != nil {
+		return nil, err
+	}
+	if fs.NArg() > 0 {
+		return nil, fmt.Errorf("%q: kpropd takes no arguments", fs.Arg(0))
+	}
+	if o.help || o.version {
+		return o, nil
+	}
+	return o, o.complete(l, fs)
+}
+
+func newFlags(l profile.Layout) (*options, *pflag.FlagSet) {
 	var o options
 	fs := pflag.NewFlagSet("kpropd", pflag.ContinueOnError)
 	fs.SetOutput(io.Discard)
@@ -74,14 +101,18 @@ func parse(args []string, l profile.Layout) (*options, error) {
 	fs.BoolVarP(&o.once, "once", "t", false, "")
 	fs.BoolVarP(&o.help, "help", "h", false, "")
 	fs.BoolVar(&o.version, "version", false, "")
-	if err := fs.Parse(args); err != nil {
-		return nil, err
-	}
-	if fs.NArg() > 0 {
-		return nil, fmt.Errorf("%q: kpropd takes no arguments", fs.Arg(0))
-	}
+	addSettings(fs, &o)
+	return &o, fs
+}
+
+// complete checks what was parsed and reads kpropd.yaml.
+func (o *options) complete(l profile.Layout, fs *pflag.FlagSet) (err error) {
 	if o.kdb5Util == "" || o.file == "" || o.acl == "" {
-		return nil, errors.New("-f, -p and -a need a path")
+		return errors.New("-f, -p and -a need a path")
 	}
-	return &o, nil
+	if fs.Changed("history-dir") {
+		o.historyDir = fs.Lookup("history-dir").Value.String()
+	}
+	o.conf, err = loadConfig(o, fs)
+	return err
 }

@@ -92,6 +92,15 @@ func (p Propagation) remote(err error) []Finding {
 		return []Finding{stashAt(p.Replica, safePath(path))}
 	case strings.Contains(text, "No space left"):
 		return []Finding{{Problem: "the disk of " + p.Replica + " is full", Remedy: []string{p.on("df -h")}}}
+	case strings.HasPrefix(text, "the propagation was refused"):
+		return []Finding{{
+			Problem: "look at the database on this host first: " + p.Replica + " takes none that lost that much, or is older, unless told to",
+			Remedy: []string{
+				"kprop verify " + p.Dump,
+				p.on("kpropd history    (what it holds)"),
+				p.on("kpropd accept ...    (only if it is meant: the command stands in the message above)"),
+			},
+		}}
 	case strings.HasPrefix(text, "the dump was refused"):
 		return []Finding{{
 			Problem: p.Dump + " is damaged or not the whole database: make a new one, then propagate again",

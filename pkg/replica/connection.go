@@ -84,6 +84,7 @@ func (s *Server) serve(ctx context.Context, c *transport.Conn, log *zap.Logger, 
 	if err := r.file.SyncName(); err != nil {
 		log.Error(s.fileRefusal(err).mit, zap.Error(err))
 	}
+	r.later()
 	return true
 }
 

@@ -1,11 +1,14 @@
 package replica
 
 import (
+	"cmp"
 	"net"
 	"sync"
 )
 
-// Bounds on the connections of peers that have not proved yet who they are.
+// Bounds on the connections of peers that have not proved yet who they are,
+// unless Options say otherwise. Several primaries can come from one address
+// where addresses are translated.
 const (
 	maxStrangers          = 64
 	maxStrangersPerSource = 8
@@ -16,6 +19,9 @@ const (
 // nobody keeps others out by saying nothing. An honest handshake is over long
 // before it is the oldest.
 type crowd struct {
+	most      int // members; 0: maxStrangers
+	perSource int // of them; 0: maxStrangersPerSource
+
 	mu      sync.Mutex
 	members []*stranger // oldest first
 }
@@ -54,9 +60,9 @@ func (c *crowd) oneTooMany(source string) *stranger {
 		}
 	}
 	switch {
-	case count > maxStrangersPerSource:
+	case count > cmp.Or(c.perSource, maxStrangersPerSource):
 		return oldest
-	case len(c.members) > maxStrangers:
+	case len(c.members) > cmp.Or(c.most, maxStrangers):
 		return c.members[0]
 	}
 	return nil

@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"strings"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -19,9 +21,11 @@ import (
 
 // received is a database that was received, verified and loaded.
 type received struct {
-	transfer *transport.Transfer
+	transfer *transport.Transfer // nil: of a rollback
 	report   *dump.Report
+	state    *State
 	file     *kdb.Incoming // has its final name
+	later    func()        // what is left to do when the sender has its answer
 }
 
 // receive takes the whole way from the first byte to the live database. The
@@ -48,6 +52,11 @@ func (s *Server) receive(ctx context.Context, c *transport.Conn, log *zap.Logger
 		return nil, err
 	}
 	defer in.Abort()
+	if err := s.checkSpace(t.Size, log); err != nil {
+		return nil, err
+	}
+	loaded, cancel := s.startBaseline(ctx)
+	defer cancel()
 	s.o.Debug("Full propagation transfer started.")
 	report, err := s.take(t, in)
 	if err != nil {
@@ -57,28 +66,81 @@ func (s *Server) receive(ctx context.Context, c *transport.Conn, log *zap.Logger
 	if err := s.checkStash(report, log); err != nil {
 		return nil, err
 	}
-	if err := in.Sync(); err != nil {
-		return nil, s.fileRefusal(err)
-	}
-	if err := s.load(ctx, in.TempPath()); err != nil {
+	accepted, err := s.guard(report, in, <-loaded, log)
+	if err != nil {
 		return nil, err
 	}
-	if err := in.Commit(); err != nil {
+	r := &received{transfer: t, report: report, file: in}
+	r.state = newState(report, transport.Printable(c.Peer().String()), time.Now())
+	if err := s.install(ctx, r, log); err != nil {
+		return nil, err
+	}
+	if accepted {
+		if err := useMark(s.o.File); err != nil {
+			log.Error("the mark of kpropd accept could not be removed", zap.Error(err))
+		}
+	}
+	return r, nil
+}
+
+// install makes a dump that may be loaded the live and durable database, and
+// gives its file the final name.
+func (s *Server) install(ctx context.Context, r *received, log *zap.Logger) error {
+	if err := r.file.Sync(); err != nil {
+		return s.fileRefusal(err)
+	}
+	if err := s.load(ctx, r.file.TempPath()); err != nil {
+		return err
+	}
+	if err := s.readBack(ctx, r.report); err != nil {
+		return err
+	}
+	// The state goes first: one that does not belong to the file is noticed.
+	id, err := fileID(r.file.TempPath())
+	if err == nil {
+		r.state.File = id
+		err = r.state.write(s.o.File + stateSuffix)
+	}
+	if err != nil {
+		log.Error("what was loaded could not be noted", zap.String("path", s.o.File+stateSuffix), zap.Error(err))
+	}
+	r.later = func() {}
+	if r.transfer != nil {
+		r.later = s.keepDump(r.file.TempPath(), r.state, log)
+	}
+	if err := r.file.Commit(); err != nil {
 		// The database is live; only the copy of its dump is not kept.
 		log.Error(s.fileRefusal(err).mit, zap.Error(err))
 	}
-	return &received{transfer: t, report: report, file: in}, nil
+	return nil
+}
+
+// startBaseline finds out what is loaded while the dump is on its way. The end
+// of ctx must not make that unknown.
+func (s *Server) startBaseline(ctx context.Context) (<-chan baseline, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	result := make(chan baseline, 1)
+	if s.unguarded() {
+		result <- baseline{}
+		return result, cancel
+	}
+	go func() { result <- s.baseline(ctx) }()
+	return result, cancel
 }
 
 // maxLine bounds a record of the dump, in bytes of its line; it bounds the
 // memory of the verification.
 const maxLine = 8 << 20
 
+func (s *Server) verifyOptions() dump.VerifyOptions {
+	return dump.VerifyOptions{
+		Realm: s.o.Realm, MasterKeyName: s.realm.MasterKeyName, MaxLine: maxLine, Digest: true,
+	}
+}
+
 // take writes the dump to the file and verifies it at the same time.
-func (s *Server) take(t *transport.Transfer, in *kdb.Incoming) (*dump.Report, error) {
-	w := newSplitter(in, dump.NewVerifier(dump.VerifyOptions{
-		Realm: s.o.Realm, MasterKeyName: s.realm.MasterKeyName, MaxLine: maxLine,
-	}))
+func (s *Server) take(t io.WriterTo, in *kdb.Incoming) (*dump.Report, error) {
+	w := newSplitter(in, dump.NewVerifier(s.verifyOptions()))
 	defer w.stop()
 	pieces := bufio.NewWriterSize(w, pieceSize)
 	_, err := t.WriteTo(pieces)
@@ -186,13 +248,15 @@ func (s *Server) checkStash(r *dump.Report, log *zap.Logger) error {
 // load runs kdb5_util. It is not broken off when ctx ends: a load that was
 // killed while it puts the new database in place can leave none.
 func (s *Server) load(ctx context.Context, file string) error {
-	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), s.o.LoadTimeout,
-		fmt.Errorf("it was stopped after %v", s.o.LoadTimeout))
-	defer cancel()
+	ctx, watch, stop := watchProgress(context.WithoutCancel(ctx), s.o.LoadTimeout)
+	defer stop()
 	s.o.Debug("calling kdb5_util to load database")
 	util := kdb.Util{
 		Path: s.o.KDB5Util, Realm: s.o.Realm, Database: s.o.Database,
-		Started: func(pid int) { s.o.Debug("Load PID is %d", pid) },
+		Started: func(pid int) {
+			watch.started(pid)
+			s.o.Debug("Load PID is %d", pid)
+		},
 	}
 	err := util.Load(ctx, file)
 	if leftover(err) {

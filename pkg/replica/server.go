@@ -35,8 +35,29 @@ type Options struct {
 	// LockWait is how long a propagation waits for another one to end; 0: 30
 	// seconds.
 	LockWait time.Duration
-	// LoadTimeout bounds one run of kdb5_util; 0: an hour.
+	// LoadTimeout ends a run of kdb5_util that makes no progress; 0: 30 minutes.
 	LoadTimeout time.Duration
+	// Strangers is how many connections may be there that have not
+	// authenticated, and StrangersPerSource how many of them from one IPv4
+	// address or IPv6 network; 0: 64 and 8. One more takes the place of the
+	// oldest.
+	Strangers, StrangersPerSource int
+
+	// MaxShrink is how many percent of the loaded principals a dump may lack
+	// beyond 10 principals; 100: any number.
+	MaxShrink   int
+	RefuseOlder bool // a dump that is older than what is loaded
+	CheckSpace  bool // refuse a dump for which there is no room
+	// ReadBack makes sure after the load that the database is the dump's. It
+	// needs MIT's program as KDB5Util.
+	ReadBack bool
+	// Keep is how many of the loaded dumps are kept in HistoryDir, by default
+	// File with .history behind it; 0: none.
+	Keep       int
+	HistoryDir string
+	// VerbArgs are the options, with a blank in front, that a person must give
+	// to kpropd accept and rollback for this database; they stand in messages.
+	VerbArgs string
 
 	Log   *zap.Logger                      // nil: none
 	Debug func(format string, args ...any) // MIT's lines of -d; nil: none
@@ -64,8 +85,19 @@ type Server struct {
 
 // New prepares a server. Errors name what in the profile is wrong.
 func New(ctx context.Context, o Options) (*Server, error) {
+	s, err := newLoader(o)
+	if err != nil {
+		return nil, err
+	}
+	s.acceptor, err = s.newAcceptor(ctx)
+	return s, err
+}
+
+// newLoader prepares a server that takes no connections.
+func newLoader(o Options) (*Server, error) {
 	s := &Server{
 		o: o, log: o.Log,
+		strangers:    crowd{most: o.Strangers, perSource: o.StrangersPerSource},
 		propagations: make(chan struct{}, maxPropagations),
 		drains:       make(chan struct{}, maxDrains),
 	}
@@ -79,13 +111,10 @@ func New(ctx context.Context, o Options) (*Server, error) {
 		s.o.LockWait = 30 * time.Second
 	}
 	if s.o.LoadTimeout == 0 {
-		s.o.LoadTimeout = time.Hour
+		s.o.LoadTimeout = 30 * time.Minute
 	}
 	var err error
-	if s.realm, err = o.Profile.RealmConfig(o.Realm); err != nil {
-		return nil, err
-	}
-	s.acceptor, err = s.newAcceptor(ctx)
+	s.realm, err = o.Profile.RealmConfig(o.Realm)
 	return s, err
 }
 
