@@ -135,8 +135,10 @@ type sample struct {
 func (b *bench) compare(title string, r *krbtest.Realm, dump string, runs int, pairs []pair, args []string) error {
 	daemons := make([]*krbtest.Daemon, len(pairs))
 	for i, p := range pairs {
-		// In the foreground without -d: nobody would read the messages.
-		d, err := r.Replica.StartKpropd(p.kpropd, append([]string{"-D"}, args...)...)
+		// In the foreground without -d: nobody would read the messages. Each has
+		// its own received dump: ours looks at what another has left there.
+		args := append([]string{"-D", "-f", filepath.Join(r.Replica.Dir, "from_master."+p.name)}, args...)
+		d, err := r.Replica.StartKpropd(p.kpropd, args...)
 		if err != nil {
 			return err
 		}
