@@ -31,6 +31,18 @@ func BenchmarkVerify(b *testing.B) {
 	}
 }
 
+// With the digest, as kpropd and kprop serve verify.
+func BenchmarkVerifyDigest(b *testing.B) {
+	data := large(b)
+	b.SetBytes(int64(len(data)))
+	for b.Loop() {
+		rep, err := dump.Verify(bytes.NewReader(data), dump.VerifyOptions{Digest: true})
+		if err != nil || len(rep.Digest) != 32 {
+			b.Fatal(rep.Digest, err)
+		}
+	}
+}
+
 func BenchmarkReader(b *testing.B) {
 	data := large(b)
 	b.SetBytes(int64(len(data)))

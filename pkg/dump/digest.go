@@ -12,12 +12,16 @@ import (
 // last_failed and fail_auth_count (reference kdb-formats.md 1.3). Two dumps of
 // equal digest differ in nothing that has to be propagated.
 type digest struct {
-	h hash.Hash // nil: not wanted
+	h   hash.Hash // nil: not wanted
+	buf []byte    // what is to be hashed next: many lines cost less at once
 }
+
+// digestBuffer is how much is hashed at once, in bytes. It fits the nearest cache.
+const digestBuffer = 16 << 10
 
 func (d *digest) init(wanted bool) {
 	if wanted {
-		d.h = sha256.New()
+		d.h, d.buf = sha256.New(), make([]byte, 0, digestBuffer)
 	}
 }
 
@@ -27,9 +31,23 @@ func (d *digest) add(line []byte) {
 		return
 	}
 	from, to := loginFields(line)
-	d.h.Write(line[:from])
-	d.h.Write(line[to:])
-	d.h.Write([]byte{'\n'})
+	if len(d.buf)+len(line) >= digestBuffer {
+		d.flush()
+	}
+	if len(line) >= digestBuffer {
+		d.h.Write(line[:from])
+		d.h.Write(line[to:])
+		d.h.Write([]byte{'\n'})
+		return
+	}
+	d.buf = append(d.buf, line[:from]...)
+	d.buf = append(d.buf, line[to:]...)
+	d.buf = append(d.buf, '\n')
+}
+
+func (d *digest) flush() {
+	d.h.Write(d.buf)
+	d.buf = d.buf[:0]
 }
 
 // sum gives the digest; nil if none was wanted.
@@ -37,6 +55,7 @@ func (d *digest) sum() []byte {
 	if d.h == nil {
 		return nil
 	}
+	d.flush()
 	return d.h.Sum(nil)
 }
 
