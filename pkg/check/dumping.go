@@ -29,7 +29,7 @@ func Dump(realm, path string, err error) []Finding {
 	case errors.As(err, &fault), errors.Is(err, dump.ErrNoKM), errors.Is(err, dump.ErrNoKrbtgt), errors.Is(err, dump.ErrEmpty):
 		return []Finding{fullDisk(path), {
 			Problem: "or the database itself is damaged",
-			Remedy:  []string{"kdb5_util -r " + realm + " dump /tmp/check    (and compare with a replica's dump)"},
+			Remedy:  []string{"kdb5_util -r " + realm + " dump | kprop verify -    (it names the record; no file with keys is left)"},
 		}}
 	case errors.As(err, &util):
 		return utilFindings(realm, path, util)

@@ -1,0 +1,46 @@
+package check
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/kprop/kprop/pkg/dump"
+	"github.com/kprop/kprop/pkg/kdb"
+)
+
+// Each reason why there is no dump leads to its own mend, and none of them
+// leaves keys in a shared directory.
+func TestDumpFindings(t *testing.T) {
+	util := func(exit int, said string, err error) error {
+		return &kdb.UtilError{Path: "/usr/sbin/kdb5_util", ExitCode: exit, Stderr: said, Err: err}
+	}
+	for _, c := range []struct {
+		name string
+		err  error
+		want string // part of the first finding; empty: there is none
+	}{
+		{"full disk", util(0, "", syscall.ENOSPC), "df -h /d/dump"},
+		{"full disk, by its words", util(1, "kdb5_util: No space left on device", nil), "df -h /d/dump"},
+		{"cut", fmt.Errorf("verify: %w", &dump.FaultError{Line: 7, Msg: "x"}), "df -h /d/dump"},
+		{"other realm", dump.ErrWrongRealm, "database_name of R.TEST"},
+		{"no program", util(-1, "", fs.ErrNotExist), "apt-get install krb5-kdc"},
+		{"no database", util(1, "kdb5_util: No such file or directory while initializing database", nil), "is this the primary?"},
+		{"not allowed", util(1, "kdb5_util: Insufficient permission to lock file", nil), "ReadWritePaths="},
+		{"read-only", util(1, "kdb5_util: Read-only file system", nil), "ReadWritePaths="},
+		{"unknown", errors.New("x"), ""},
+	} {
+		found := Dump("R.TEST", "/d/dump", c.err)
+		if (c.want == "") != (len(found) == 0) || len(found) > 0 && !strings.Contains(found[0].String(), c.want) {
+			t.Errorf("%s: %v, want %q", c.name, found, c.want)
+		}
+		for _, f := range found {
+			if strings.Contains(f.String(), "/tmp") {
+				t.Errorf("%s: %s", c.name, f)
+			}
+		}
+	}
+}
