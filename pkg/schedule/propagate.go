@@ -1,5 +1,6 @@
-// Package schedule is the sending side: it propagates one dump to the replicas
-// of a realm.
+// Package schedule is the sending side. A [Sender] propagates one dump to
+// replicas of a realm, as kprop does by hand; a [Service] keeps all replicas of
+// all realms current, by schedule and by change, as kprop serve does.
 package schedule
 
 import (
