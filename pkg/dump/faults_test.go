@@ -127,6 +127,8 @@ var faults = []struct{ name, old, new, want string }{
 	{"policy with letters", "policy\tonlyaes\t0", "policy\tonlyaes\tx", "min_life: is not a decimal number"},
 	{"policy number too large", "policy\tonlyaes\t0", "policy\tonlyaes\t4294967296", "min_life: is out of range"},
 	{"policy keysalts too long", "aes256-cts,aes128-cts", strings.Repeat("a", 513), "allowed_keysalts"},
+	{"policy keysalts with NUL", "aes256-cts,aes128-cts", "aes256-cts\x00,aes128-cts", "allowed_keysalts: has a NUL byte"},
+	{"policy name with NUL", "policy\tonlyaes", "policy\tonly\x00aes", "name: has a NUL byte"},
 	{"policy tl", "aes128-cts\t0\n", "aes128-cts\t1\t300\t1\t2a\n", ""},
 	{"policy name too long", "policy\tonlyaes", "policy\t" + strings.Repeat("a", 1024), "name: is longer"},
 

@@ -128,6 +128,10 @@ func (c *cursor) keysalts() []byte {
 		return nil
 	}
 	v := c.line[c.pos : c.pos+n]
+	if bytes.IndexByte(v, 0) >= 0 {
+		c.fail("allowed_keysalts", c.pos, "has a NUL byte")
+		return nil
+	}
 	c.pos += n + 1
 	if len(v) == 1 && v[0] == '-' {
 		return nil
