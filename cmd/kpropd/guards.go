@@ -75,8 +75,8 @@ func serverOptions(o *options, l profile.Layout) replica.Options {
 		Strangers: c.Limits.Unauthenticated, StrangersPerSource: c.Limits.PerAddress,
 		LoadTimeout: c.Limits.Load,
 		MaxShrink:   c.MaxShrink, RefuseOlder: c.RefuseOlder, CheckSpace: c.CheckSpace,
-		ReadBack: c.ReadBack && sameFileAt(o.kdb5Util, l.KDB5Util),
-		Keep:     c.Keep, HistoryDir: c.HistoryDir,
+		MITLoader: sameFileAt(o.kdb5Util, l.KDB5Util), ReadBack: c.ReadBack,
+		Keep: c.Keep, HistoryDir: c.HistoryDir,
 		VerbArgs: verbArgs(o, l),
 		Once:     o.once,
 	}

@@ -91,6 +91,10 @@ func NewIncoming(path string) (*Incoming, error) {
 
 // openTemp returns nil without an error if the attempt has to be repeated.
 func (in *Incoming) openTemp() (*os.File, error) {
+	err := osutil.Step("open", in.TempPath())
+	if err != nil {
+		return nil, in.fault("open", err)
+	}
 	f, err := openRegular(in.TempPath(), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW)
 	if err != nil {
 		return nil, in.fault("open", err)
@@ -119,7 +123,7 @@ func (in *Incoming) prepare(f *os.File) (usable bool, err error) {
 		return false, in.fault("open", err)
 	}
 	if !oursAlone(st) {
-		if err := os.Remove(in.TempPath()); err != nil {
+		if err := remove(in.TempPath()); err != nil {
 			return false, in.fault("remove", err)
 		}
 		return false, nil
@@ -181,7 +185,10 @@ func (in *Incoming) WriteAt(p []byte, off int64) (int, error) {
 	if in.synced {
 		return 0, in.fault("write", errors.New("more data after Sync"))
 	}
-	n, err := in.f.WriteAt(p, off)
+	n, err := 0, osutil.Step("write", in.TempPath())
+	if err == nil {
+		n, err = in.f.WriteAt(p, off)
+	}
 	in.size = max(in.size, off+int64(n))
 	in.writeBack()
 	if err != nil {
@@ -217,7 +224,11 @@ func (in *Incoming) Sync() error {
 	if in.synced {
 		return nil
 	}
-	if err := in.f.Sync(); err != nil {
+	err := osutil.Step("fsync", in.TempPath())
+	if err == nil {
+		err = in.f.Sync()
+	}
+	if err != nil {
 		// The kernel may have dropped what it could not write.
 		in.failed = in.fault("sync", err)
 		return in.failed
@@ -239,7 +250,7 @@ func (in *Incoming) Commit() error {
 	if !namesFile(in.TempPath(), in.f) {
 		return in.rename(fs.ErrNotExist)
 	}
-	if err := os.Rename(in.TempPath(), in.path); err != nil {
+	if err := rename(in.TempPath(), in.path); err != nil {
 		return in.rename(err)
 	}
 	in.f.Close()
@@ -270,7 +281,7 @@ func (in *Incoming) Abort() error {
 	if !namesFile(in.TempPath(), in.f) {
 		return nil
 	}
-	if err := os.Remove(in.TempPath()); err != nil {
+	if err := remove(in.TempPath()); err != nil {
 		return in.fault("remove", err)
 	}
 	return nil

@@ -182,6 +182,10 @@ func TestMain(m *testing.M) {
 		_ = (&Util{Path: path, Realm: "R"}).Load(context.Background(), "f")
 		os.Exit(0)
 	}
+	if dir := os.Getenv(stagerEnv); dir != "" {
+		stageAndDie(dir)
+		os.Exit(0)
+	}
 	os.Exit(m.Run())
 }
 

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/kprop/kprop/internal/osutil"
 )
 
 // syncFile makes the content of a file durable.
@@ -18,6 +20,9 @@ func syncFile(path string) error {
 		return err
 	}
 	defer f.Close()
+	if err := osutil.Step("fsync", path); err != nil {
+		return err
+	}
 	return f.Sync()
 }
 
@@ -28,6 +33,9 @@ func syncDir(path string) error {
 		return err
 	}
 	defer dir.Close()
+	if err := osutil.Step("fsync", dir.Name()); err != nil {
+		return err
+	}
 	return dir.Sync()
 }
 

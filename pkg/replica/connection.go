@@ -171,18 +171,31 @@ const lockPoll = 50 * time.Millisecond
 // incoming opens the file for the dump, waiting for another propagation. This
 // is what serialises loads, also between processes and with MIT's kpropd.
 func (s *Server) incoming(ctx context.Context) (*kdb.Incoming, error) {
+	var in *kdb.Incoming
+	err := s.untilFree(ctx, func() (err error) {
+		in, err = kdb.NewIncoming(s.o.File)
+		return err
+	})
+	if err != nil && ctx.Err() != nil {
+		return nil, &refusal{mit: "shutting down", tell: "kpropd is shutting down"}
+	}
+	if err != nil {
+		return nil, s.fileRefusal(err)
+	}
+	return in, nil
+}
+
+// untilFree tries again, for LockWait at most, while the error is ErrLocked.
+func (s *Server) untilFree(ctx context.Context, try func() error) error {
 	deadline := time.Now().Add(s.o.LockWait)
 	for {
-		in, err := kdb.NewIncoming(s.o.File)
-		if err == nil {
-			return in, nil
-		}
+		err := try()
 		if !errors.Is(err, kdb.ErrLocked) || time.Now().After(deadline) {
-			return nil, s.fileRefusal(err)
+			return err
 		}
 		select {
 		case <-ctx.Done():
-			return nil, &refusal{mit: "shutting down", tell: "kpropd is shutting down"}
+			return err
 		case <-time.After(lockPoll):
 		}
 	}

@@ -15,6 +15,8 @@ import (
 
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
+
+	"github.com/kprop/kprop/internal/osutil"
 )
 
 const (
@@ -101,6 +103,9 @@ func (h history) add(file string, st *State) (copy bool, err error) {
 		return false, err
 	}
 	base := h.base(st)
+	if err := osutil.Step("link", base+keptDump); err != nil {
+		return false, err
+	}
 	err = os.Link(file, base+keptDump)
 	switch {
 	case errors.Is(err, unix.EXDEV), errors.Is(err, unix.EPERM), errors.Is(err, unix.EMLINK):
@@ -200,7 +205,11 @@ func (h history) removeAllBut(keep map[string]bool) error {
 		if wanted && !half || half && changedWithin(path, h.spare) {
 			continue
 		}
-		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		err := osutil.Step("remove", path)
+		if err == nil {
+			err = os.Remove(path)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, err)
 		}
 	}

@@ -89,10 +89,7 @@ func (s *Server) install(ctx context.Context, r *received, log *zap.Logger) erro
 	if err := r.file.Sync(); err != nil {
 		return s.fileRefusal(err)
 	}
-	if err := s.load(ctx, r.file.TempPath()); err != nil {
-		return err
-	}
-	if err := s.readBack(ctx, r.report); err != nil {
+	if err := s.load(ctx, r.file.TempPath(), r.report); err != nil {
 		return err
 	}
 	// The state goes first: one that does not belong to the file is noticed.
@@ -245,14 +242,35 @@ func (s *Server) checkStash(r *dump.Report, log *zap.Logger) error {
 	return nil
 }
 
-// load runs kdb5_util. It is not broken off when ctx ends: a load that was
-// killed while it puts the new database in place can leave none.
-func (s *Server) load(ctx context.Context, file string) error {
-	ctx, watch, stop := watchProgress(context.WithoutCancel(ctx), s.o.LoadTimeout)
+// load makes a dump the live and durable database, and looks into it.
+func (s *Server) load(ctx context.Context, file string, r *dump.Report) error {
+	// A load that was killed while it puts the new database in place can leave
+	// none, so it is not broken off when ctx ends.
+	ctx = context.WithoutCancel(ctx)
+	if s.stages() {
+		return s.loadStaged(ctx, file, r)
+	}
+	if err := s.runLoad(ctx, s.o.Database, file); err != nil {
+		return err
+	}
+	if err := kdb.SyncDatabase(s.database()); err != nil {
+		text := fmt.Sprintf("the database is loaded but could not be made durable: %v", err)
+		return &refusal{mit: text, tell: text}
+	}
+	if err := s.readBack(ctx, s.o.Database, r); err != nil {
+		text := fmt.Sprintf("the database was loaded but could not be read back: %v; to load an earlier one again, run on this host: kpropd rollback%s", err, s.o.VerbArgs)
+		return &refusal{mit: text, tell: text}
+	}
+	return nil
+}
+
+// runLoad runs kdb5_util load; database is for its option -d, if not empty.
+func (s *Server) runLoad(ctx context.Context, database, file string) error {
+	ctx, watch, stop := watchProgress(ctx, s.o.LoadTimeout)
 	defer stop()
 	s.o.Debug("calling kdb5_util to load database")
 	util := kdb.Util{
-		Path: s.o.KDB5Util, Realm: s.o.Realm, Database: s.o.Database,
+		Path: s.o.KDB5Util, Realm: s.o.Realm, Database: database,
 		Started: func(pid int) {
 			watch.started(pid)
 			s.o.Debug("Load PID is %d", pid)
@@ -263,11 +281,6 @@ func (s *Server) load(ctx context.Context, file string) error {
 		err = util.Load(ctx, file)
 	}
 	if err == nil {
-		err = kdb.SyncDatabase(s.database())
-		if err != nil {
-			text := fmt.Sprintf("the database is loaded but could not be made durable: %v", err)
-			return &refusal{mit: text, tell: text}
-		}
 		return nil
 	}
 	r := &refusal{mit: err.Error(), tell: err.Error()}

@@ -19,25 +19,21 @@ import (
 // readBack makes sure that the database that was loaded is the one that was
 // meant: K/M, and a principal of the dump if it has another with keys, are in
 // it with the same keys. It has kdb5_util dump just these, into a pipe.
-func (s *Server) readBack(ctx context.Context, r *dump.Report) error {
-	if !s.o.ReadBack {
+func (s *Server) readBack(ctx context.Context, database string, r *dump.Report) error {
+	if !s.o.ReadBack || !s.o.MITLoader {
 		return nil
 	}
 	want := []*dump.Principal{r.KM}
 	if len(r.Sample) > 0 {
 		want = append(want, &r.Sample[0])
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.o.LoadTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.o.LoadTimeout)
 	defer cancel()
-	found, err := s.dumpOnly(ctx, want)
-	if err == nil {
-		err = missing(want, found)
+	found, err := s.dumpOnly(ctx, database, want)
+	if err != nil {
+		return err
 	}
-	if err == nil {
-		return nil
-	}
-	text := fmt.Sprintf("the database was loaded but could not be read back: %v; to load an earlier one again, run on this host: kpropd rollback%s", err, s.o.VerbArgs)
-	return &refusal{mit: text, tell: text}
+	return missing(want, found)
 }
 
 // missing gives the first principal that is not among those found, or not with
@@ -60,26 +56,27 @@ func missing(want []*dump.Principal, found map[string]*dump.Principal) error {
 	return nil
 }
 
-// dumpOnly gives the named principals of the database.
-func (s *Server) dumpOnly(ctx context.Context, names []*dump.Principal) (found map[string]*dump.Principal, err error) {
+// dumpOnly gives the named principals of a database.
+func (s *Server) dumpOnly(ctx context.Context, database string, names []*dump.Principal) (found map[string]*dump.Principal, err error) {
 	var patterns []string
 	for _, p := range names {
 		// A pattern must match the whole name; the two dialects quote alike.
 		patterns = append(patterns, regexp.QuoteMeta(string(p.Name)))
 	}
-	err = s.dumpDatabase(ctx, patterns, func(r io.Reader) error {
+	err = s.dumpDatabase(ctx, database, patterns, func(r io.Reader) error {
 		found, err = principals(io.LimitReader(r, int64(len(names)+1)*maxLine))
 		return err
 	})
 	return found, err
 }
 
-// dumpDatabase has kdb5_util dump the database, or the principals that match
-// one of the patterns, and gives read the dump.
-func (s *Server) dumpDatabase(ctx context.Context, patterns []string, read func(io.Reader) error) error {
+// dumpDatabase has kdb5_util dump a database, or the principals that match one
+// of the patterns, and gives read the dump. An empty name means that of
+// kdc.conf.
+func (s *Server) dumpDatabase(ctx context.Context, database string, patterns []string, read func(io.Reader) error) error {
 	args := []string{"-r", s.o.Realm, "dump"}
-	if s.o.Database != "" {
-		args = append(args, "-d", s.o.Database)
+	if database != "" {
+		args = append(args, "-d", database)
 	}
 	args = append(append(args, "-"), patterns...)
 	cmd := exec.CommandContext(ctx, s.o.KDB5Util, args...)

@@ -28,8 +28,11 @@ type Options struct {
 	Keytab   string // name; empty: the default keytab
 	File     string // takes the received dump (from_master)
 	KDB5Util string // path of the program that loads it
-	Database string // passed to it as -d if not empty
-	ACL      string // path of kpropd.acl
+	// MITLoader says that KDB5Util is MIT's program, whose other commands are
+	// there, too, and whose faults are known.
+	MITLoader bool
+	Database  string // passed to it as -d if not empty
+	ACL       string // path of kpropd.acl
 
 	Timeouts transport.Timeouts
 	// LockWait is how long a propagation waits for another one to end; 0: 30
@@ -48,8 +51,8 @@ type Options struct {
 	MaxShrink   int
 	RefuseOlder bool // a dump that is older than what is loaded
 	CheckSpace  bool // refuse a dump for which there is no room
-	// ReadBack makes sure after the load that the database is the dump's. It
-	// needs MIT's program as KDB5Util.
+	// ReadBack makes sure after the load that the database is the dump's, if
+	// there is a MITLoader.
 	ReadBack bool
 	// Keep is how many of the loaded dumps are kept in HistoryDir, by default
 	// File with .history behind it; 0: none.
@@ -88,6 +91,9 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	s, err := newLoader(o)
 	if err != nil {
 		return nil, err
+	}
+	if err := s.recoverStaging(ctx); err != nil {
+		s.log.Error("what an earlier kpropd has left could not be cleared away; the next load tries again", zap.Error(err))
 	}
 	s.acceptor, err = s.newAcceptor(ctx)
 	return s, err

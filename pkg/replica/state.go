@@ -16,6 +16,7 @@ import (
 	"github.com/google/renameio/v2"
 	"golang.org/x/sys/unix"
 
+	"github.com/kprop/kprop/internal/osutil"
 	"github.com/kprop/kprop/pkg/dump"
 )
 
@@ -122,6 +123,9 @@ func writeJSON(path string, v any) error {
 	if err != nil {
 		return err
 	}
+	if err := osutil.Step("write", path); err != nil {
+		return err
+	}
 	dir := renameio.WithTempDir(filepath.Dir(path))
 	if err := renameio.WriteFile(path, append(text, '\n'), 0o600, dir, renameio.IgnoreUmask()); err != nil {
 		return err
@@ -135,6 +139,9 @@ func syncDir(path string) error {
 		return err
 	}
 	defer d.Close()
+	if err := osutil.Step("fsync", path); err != nil {
+		return err
+	}
 	return d.Sync()
 }
 
@@ -184,11 +191,11 @@ func (s *Server) baseline(ctx context.Context) baseline {
 // baselineOfDatabase reads the database itself; why is what to say if there is
 // none.
 func (s *Server) baselineOfDatabase(ctx context.Context, why string) baseline {
-	if !s.o.ReadBack {
+	if !s.o.ReadBack || !s.o.MITLoader {
 		return baseline{why: why}
 	}
 	var report *dump.Report
-	err := s.dumpDatabase(ctx, nil, func(r io.Reader) (err error) {
+	err := s.dumpDatabase(ctx, s.o.Database, nil, func(r io.Reader) (err error) {
 		report, err = s.verifyAll(ctx, r)
 		return err
 	})
