@@ -56,8 +56,13 @@ func (s *Server) guard(r *dump.Report, in *kdb.Incoming, b baseline, log *zap.Lo
 // unguarded reports whether there is nothing to compare for.
 func (s *Server) unguarded() bool { return s.o.MaxShrink >= 100 && !s.o.RefuseOlder }
 
-// shrunk gives the reason if too many principals are missing.
+// shrunk gives the reason if too many principals are missing, or all policies:
+// these come last, so a dump that was cut off behind a record lacks them,
+// however few principals it lacks.
 func (s *Server) shrunk(next, now *State) string {
+	if s.o.MaxShrink < 100 && next.Policies == 0 && now.Policies > 0 {
+		return fmt.Sprintf("it has none of the %d policies of the database here, as if it were cut off behind its principals", now.Policies)
+	}
 	missing := now.Principals - next.Principals
 	if missing <= shrinkFloor || float64(missing)*100 <= float64(now.Principals)*float64(s.o.MaxShrink) {
 		return ""

@@ -23,7 +23,6 @@ const (
 	historySuffix = ".history"
 	keptDump      = ".dump"
 	keptState     = ".json"
-	keptTemp      = ".temp"
 )
 
 // Kept is a dump in the history.
@@ -151,17 +150,17 @@ func (h history) copy(file string, st *State) (err error) {
 		return fmt.Errorf("only %d bytes are free in %s for a copy of %d bytes", free, h.dir, info.Size())
 	}
 	base := h.base(st)
-	dst, err := os.OpenFile(base+keptTemp, os.O_WRONLY|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, 0o600)
+	dst, err := os.OpenFile(base+tempSuffix, os.O_WRONLY|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return err
 	}
 	_, err = io.Copy(dst, src)
 	err = errors.Join(err, dst.Sync(), dst.Close())
 	if err == nil {
-		err = os.Rename(base+keptTemp, base+keptDump)
+		err = os.Rename(base+tempSuffix, base+keptDump)
 	}
 	if err != nil {
-		return errors.Join(err, os.Remove(base+keptTemp))
+		return errors.Join(err, os.Remove(base+tempSuffix))
 	}
 	return st.write(base + keptState)
 }
@@ -197,11 +196,11 @@ func (h history) removeAllBut(keep map[string]bool) error {
 	for _, e := range entries {
 		path := filepath.Join(h.dir, e.Name())
 		ext := filepath.Ext(path)
-		if ext != keptDump && ext != keptState && ext != keptTemp {
+		if ext != keptDump && ext != keptState && ext != tempSuffix {
 			continue // not ours
 		}
 		wanted, whole := keep[strings.TrimSuffix(path, ext)]
-		half := !whole || ext == keptTemp
+		half := !whole || ext == tempSuffix
 		if wanted && !half || half && changedWithin(path, h.spare) {
 			continue
 		}

@@ -63,6 +63,7 @@ func (s *Server) receive(ctx context.Context, c *transport.Conn, log *zap.Logger
 		return nil, err
 	}
 	s.o.Debug("Full propagation transfer finished.")
+	warnOf(report, log)
 	if err := s.checkStash(report, log); err != nil {
 		return nil, err
 	}
@@ -153,6 +154,9 @@ func (s *Server) take(t io.WriterTo, in *kdb.Incoming) (*dump.Report, error) {
 		return nil, err
 	}
 	report, err := w.verifier.Close()
+	if err == nil && report.Duplicates > 0 {
+		err = fmt.Errorf("%d of its principals come more than once, as in no dump that kdb5_util makes", report.Duplicates)
+	}
 	if err != nil {
 		return nil, badDump(err)
 	}
@@ -215,6 +219,20 @@ func (w *splitter) Write(p []byte) (int, error) {
 }
 
 func (w *splitter) stop() { close(w.blocks) }
+
+// warnOf logs what is odd about a dump that may be loaded.
+func warnOf(r *dump.Report, log *zap.Logger) {
+	if len(r.MissingPolicies) > 0 {
+		log.Warn("principals of the dump name policies that it lacks, so these principals are not restricted; on the primary, add the policies again, or take them off by kadmin modprinc -clearpolicy",
+			zap.Strings("policies", r.MissingPolicies))
+	}
+	for _, w := range r.Warnings {
+		log.Warn(w.String())
+	}
+	if r.MoreWarnings > 0 {
+		log.Warn("there are further oddities in the dump", zap.Int("count", r.MoreWarnings))
+	}
+}
 
 // checkStash makes sure that the KDC on this host will be able to open the
 // database. A stash that is not there is only reported: the KDC may be given

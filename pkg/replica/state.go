@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/google/renameio/v2"
 	"golang.org/x/sys/unix"
 
 	"github.com/kprop/kprop/internal/osutil"
@@ -126,11 +125,30 @@ func writeJSON(path string, v any) error {
 	if err := osutil.Step("write", path); err != nil {
 		return err
 	}
-	dir := renameio.WithTempDir(filepath.Dir(path))
-	if err := renameio.WriteFile(path, append(text, '\n'), 0o600, dir, renameio.IgnoreUmask()); err != nil {
+	if err := writeFile(path+tempSuffix, append(text, '\n')); err != nil {
+		return err
+	}
+	if err := os.Rename(path+tempSuffix, path); err != nil {
 		return err
 	}
 	return syncDir(filepath.Dir(path))
+}
+
+// tempSuffix is behind the name of a file that is being written: always the
+// same, so that one which a kill has left is replaced by the next.
+const tempSuffix = ".temp"
+
+// writeFile makes a new file, durable but for its name.
+func writeFile(path string, data []byte) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	return errors.Join(err, f.Sync(), f.Close())
 }
 
 func syncDir(path string) error {

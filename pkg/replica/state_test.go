@@ -129,6 +129,20 @@ func TestShrunk(t *testing.T) {
 	}
 }
 
+// TestPoliciesGone: a dump that was cut off behind a record lacks all policies.
+func TestPoliciesGone(t *testing.T) {
+	for _, test := range []struct {
+		now, next, max int
+		refused        bool
+	}{{3, 0, 10, true}, {1, 0, 99, true}, {3, 1, 10, false}, {0, 0, 10, false}, {3, 0, 100, false}} {
+		s := &Server{o: Options{MaxShrink: test.max}}
+		why := s.shrunk(&State{Principals: 50, Policies: test.next}, &State{Principals: 50, Policies: test.now})
+		if (why != "") != test.refused {
+			t.Errorf("%+v: %q", test, why)
+		}
+	}
+}
+
 func TestParseStateRefuses(t *testing.T) {
 	s := testServer(t)
 	good := stateOf(t, s, testDump(t, 5))
