@@ -15,7 +15,7 @@ GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 VULNDB      := https://vuln.go.dev
 
 .DEFAULT_GOAL := help
-.PHONY: help deps testdeps build test lint fuzz bench demo install
+.PHONY: help deps testdeps build test lint fuzz torture bench demo install
 
 help: ## list the targets
 	@echo "usage: make TARGET [VARIABLE=value ...]"
@@ -48,6 +48,9 @@ lint: ## check format, suspicious code and known vulnerabilities
 
 fuzz: ## run every fuzz target for FUZZTIME=10s each
 	@GO="$(GO)" .ci/fuzz "$(FUZZTIME)"
+
+torture: testdeps ## propagate under more than 2000 faults while a KDC is asked; some minutes
+	KPROP_REQUIRE_MIT=1 $(GO) test -count=1 -timeout 60m -run '^TestTorture' ./cmd/kpropd -args -torture
 
 bench: deps build ## measure against the MIT programs
 	@$(GO) run ./internal/krbtest/bench

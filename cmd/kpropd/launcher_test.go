@@ -31,6 +31,9 @@ func launch(role string, command []string) error {
 		return execActivated(3, command)
 	case "file-limit":
 		return execLimited(command)
+	case "faults":
+		injectFault()
+		os.Exit(run("kpropd", command, os.Stdout, os.Stderr))
 	}
 	return fmt.Errorf("unknown role %q", role)
 }

@@ -37,6 +37,7 @@ func buildAndRun(m *testing.M) int {
 		return 1
 	}
 	ourKprop, ourKpropd = filepath.Join(dir, "kprop"), filepath.Join(dir, "kpropd")
+	defer printTally(os.Stderr)
 	return m.Run()
 }
 

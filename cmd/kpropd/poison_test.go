@@ -25,7 +25,16 @@ type poisoned struct {
 
 func newPoisoned(t *testing.T, principals int, flags ...string) *poisoned {
 	t.Helper()
+	return newPoisonedAt(t, "", principals, flags...)
+}
+
+// newPoisonedAt has dump and database in another directory, if one is named.
+func newPoisonedAt(t *testing.T, dir string, principals int, flags ...string) *poisoned {
+	t.Helper()
 	r := startRealm(t)
+	if dir != "" {
+		moveTo(t, r.Replica, dir)
+	}
 	r.AddPrincipal("bob", "secret")
 	r.Dump()
 	g := &guard{r: r, host: fmt.Sprintf("host/%s@%s", must(krbtest.LocalHost())(t), r.Name)}
@@ -51,7 +60,9 @@ func (p *poisoned) answers(t *testing.T) {
 				return
 			case <-tick.C:
 			}
+			tally.queries.Add(1)
 			if err := p.r.Replica.Kinit("bob", "secret"); err != nil {
+				tally.unanswered.Add(1)
 				failed <- err
 				return
 			}

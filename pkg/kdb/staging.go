@@ -169,7 +169,7 @@ func exists(path string) bool {
 
 func rename(from, to string) error {
 	if err := osutil.Step("rename", to); err != nil {
-		return &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
+		return err
 	}
 	return os.Rename(from, to)
 }
@@ -238,7 +238,7 @@ func (s *Staging) swap() error {
 
 func link(from, to string) error {
 	if err := osutil.Step("link", to); err != nil {
-		return &os.LinkError{Op: "link", Old: from, New: to, Err: err}
+		return err
 	}
 	return os.Link(from, to)
 }
