@@ -93,7 +93,7 @@ listen: {address: "[2001:db8::1]:8754", tls_cert: /etc/kprop/c, tls_key: /etc/kp
 hooks:
   failure: {command: [/bin/a, -n, 5, "two\nlines \e", "true", ""], after: 7}
   recovery: {command: [/bin/b]}
-  success: {command: ["/bin/c d"]}
+  success: {command: ["/bin/c-d"]}
   heartbeat: https://monitor.example.com:8443
   timeout: 5s
 history: 100000
@@ -121,7 +121,7 @@ func TestEveryKey(t *testing.T) {
 		Hooks: config.Hooks{
 			Failure:   config.Hook{Command: []string{"/bin/a", "-n", "5", "two\nlines \x1b", "true", ""}, After: 7},
 			Recovery:  config.Hook{Command: []string{"/bin/b"}},
-			Success:   config.Hook{Command: []string{"/bin/c d"}},
+			Success:   config.Hook{Command: []string{"/bin/c-d"}},
 			Heartbeat: "https://monitor.example.com:8443",
 			Timeout:   5 * time.Second,
 		},

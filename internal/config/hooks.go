@@ -26,6 +26,8 @@ func (r *reader) hooks(top mapping, h *Hooks) {
 	m.duration("timeout", &h.Timeout, time.Second, time.Hour, "")
 }
 
+const allowedCommand = "a list of a program, with its absolute path, and arguments: [/usr/local/bin/alert, --page]"
+
 func (r *reader) hook(parent mapping, key string, s section, h *Hook) {
 	n, ok := parent.value(key)
 	if !ok {
@@ -38,21 +40,24 @@ func (r *reader) hook(parent mapping, key string, s section, h *Hook) {
 	if s.name == failureSection.name {
 		m.integer("after", &h.After, 1, 1000)
 	}
-	const allowed = "a list of a program, with its absolute path, and arguments: [/usr/local/bin/alert, --page]"
 	command, ok := m.value("command")
 	if !ok {
-		r.complain(n, m.key("command"), "is missing", allowed)
+		r.complain(n, m.key("command"), "is missing", allowedCommand)
 		return
 	}
 	switch {
 	case command.Kind == yaml.ScalarNode && command.Tag != "!!null":
-		r.complain(command, m.key("command"), "is a single text, and no shell takes it apart", allowed)
+		r.complain(command, m.key("command"), "is a single text, and no shell takes it apart", allowedCommand)
 	case command.Kind != yaml.SequenceNode || len(command.Content) == 0:
-		r.wrongList(command, m.key("command"), allowed)
+		r.wrongList(command, m.key("command"), allowedCommand)
 	default:
 		r.command(command, m.key("command"), h)
 	}
 }
+
+// mayBeSecret says that what stands at a key is not repeated in messages: in
+// the wrong place it may be a command with a token, or the heartbeat's URL.
+func mayBeSecret(key string) bool { return key == "hooks" || strings.HasPrefix(key, "hooks.") }
 
 // command reads program and arguments. Arguments may hold secrets, and are
 // not repeated in messages.
@@ -65,7 +70,11 @@ func (r *reader) command(list *yaml.Node, key string, h *Hook) {
 			if !ok {
 				continue
 			}
-			if problem := pathProblem(program); problem != "" {
+			// A whole command line would be found out by the first failure
+			// that nobody hears of.
+			if strings.ContainsFunc(program, unicode.IsSpace) {
+				r.complain(n, path, "has a blank: arguments are items of their own, no shell takes them apart", allowedCommand)
+			} else if problem := pathProblem(program); problem != "" {
 				r.complain(n, path, quote(program)+" "+problem, allowedPath)
 			}
 			h.Command = append(h.Command, program)

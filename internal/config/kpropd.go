@@ -34,9 +34,9 @@ type Limits struct {
 }
 
 var (
-	kpropdSection = section{"kpropd.yaml", []string{
+	kpropdSection = section{name: "kpropd.yaml", keys: []string{
 		"max_shrink", "refuse_older", "check_space", "read_back", "keep", "history_dir", "limits"}}
-	limitsSection = section{"limits", []string{"handshake", "idle", "load", "wait", "unauthenticated", "per_address"}}
+	limitsSection = section{name: "limits", keys: []string{"handshake", "idle", "load", "wait", "unauthenticated", "per_address"}}
 )
 
 // DefaultKpropd is what holds without a file.

@@ -31,6 +31,9 @@ func (r *reader) mapping(n *yaml.Node, path string, s section) (mapping, bool) {
 	}
 	m := mapping{r: r, node: n, path: path, values: map[string]*yaml.Node{}, places: map[string]*yaml.Node{}}
 	if n.Kind != yaml.MappingNode {
+		if s.example != "" {
+			allowed += ", such as " + s.example
+		}
 		r.wrongKind(n, path, "a mapping with "+allowed)
 		return m, false
 	}
@@ -100,6 +103,8 @@ func (r *reader) wrongKind(n *yaml.Node, key, allowed string) {
 		r.complain(n, key, "is empty", allowed)
 	case n.Kind == yaml.ScalarNode && n.Tag == "!!null":
 		r.complain(n, key, "has no value; leave the key out for its default", allowed)
+	case n.Kind == yaml.ScalarNode && mayBeSecret(key):
+		r.complain(n, key, "is a single value", allowed)
 	case n.Kind == yaml.ScalarNode:
 		r.complain(n, key, quote(n.Value)+" is a single value", allowed)
 	default:

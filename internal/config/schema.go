@@ -7,8 +7,9 @@ import (
 
 // section is a kind of mapping in the file.
 type section struct {
-	name string // as it is called in messages
-	keys []string
+	name    string // as it is called in messages
+	keys    []string
+	example string // what to write instead of a single value; may be empty
 }
 
 // realmIdentity are the keys that make sense for one realm only.
@@ -20,17 +21,19 @@ var realmDefaults = []string{
 	"parallel", "retry", "idle_timeout", "keytab", "kdb5_util",
 }
 
+const exampleHook = "{command: [/usr/local/bin/alert, --page]}"
+
 var (
-	topLevel = section{"the top level", slices.Concat(
+	topLevel = section{name: "the top level", keys: slices.Concat(
 		realmIdentity, realmDefaults, []string{"realms", "listen", "hooks", "history"})}
-	realmSection   = section{"a realm", slices.Concat(realmIdentity, realmDefaults)}
-	replicaSection = section{"a replica", []string{
+	realmSection   = section{name: "a realm", keys: slices.Concat(realmIdentity, realmDefaults)}
+	replicaSection = section{name: "a replica", keys: []string{
 		"name", "host", "address", "port", "principal", "schedule", "enabled", "rate_limit"}}
-	retrySection   = section{"retry", []string{"initial", "max", "factor", "jitter"}}
-	listenSection  = section{"listen", []string{"address", "tls_cert", "tls_key", "token_file"}}
-	hooksSection   = section{"hooks", []string{"failure", "recovery", "success", "heartbeat", "timeout"}}
-	failureSection = section{"hooks.failure", []string{"command", "after"}}
-	hookSection    = section{"a hook", []string{"command"}}
+	retrySection   = section{name: "retry", keys: []string{"initial", "max", "factor", "jitter"}, example: "{initial: 5s, max: 1m}"}
+	listenSection  = section{name: "listen", keys: []string{"address", "tls_cert", "tls_key", "token_file"}}
+	hooksSection   = section{name: "hooks", keys: []string{"failure", "recovery", "success", "heartbeat", "timeout"}}
+	failureSection = section{name: "hooks.failure", keys: []string{"command", "after"}, example: exampleHook}
+	hookSection    = section{name: "a hook", keys: []string{"command"}, example: exampleHook}
 )
 
 // sections are all of them, those that come first being nearer to what a
