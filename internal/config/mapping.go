@@ -220,6 +220,8 @@ func (m mapping) integer(key string, dst *int, least, most int) {
 	switch i, err := strconv.Atoi(s); {
 	case !isDigits(strings.TrimPrefix(s, "-")):
 		m.r.complain(n, m.key(key), quote(s)+" is not a whole number", allowed)
+	case len(s) > 1 && s[0] == '0':
+		m.r.complain(n, m.key(key), quote(s)+" begins with 0, which some read as octal", allowed)
 	case err != nil || i < least || i > most:
 		m.r.complain(n, m.key(key), number(s)+" is out of range", allowed)
 	default:

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"net"
 	"net/netip"
 	"strconv"
@@ -96,6 +97,27 @@ func addressProblem(s string) string {
 	return hostProblem(s)
 }
 
+// replicaProblem is hostProblem for the host of a replica.
+func replicaProblem(s string) string { return cmp.Or(hostProblem(s), noHostProblem(s)) }
+
+// connectProblem is addressProblem for the address of a replica.
+func connectProblem(s string) string { return cmp.Or(addressProblem(s), noHostProblem(s)) }
+
+// noHostProblem says whether an address is not that of one host.
+func noHostProblem(s string) string {
+	ip, err := netip.ParseAddr(s)
+	if err != nil {
+		return ""
+	}
+	switch ip = ip.Unmap().WithZone(""); {
+	case ip.IsUnspecified():
+		return "is no host's address: connecting to it reaches this host"
+	case ip.IsMulticast(), ip == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+		return "is the address of many hosts, not of one"
+	}
+	return ""
+}
+
 // portProblem says what is wrong with a port: a number, or a service name as
 // in /etc/services.
 func portProblem(s string) string {
@@ -108,6 +130,8 @@ func portProblem(s string) string {
 		return "begins with 0"
 	case isDigits(s):
 		return ""
+	case isNumber(s):
+		return "is a number in another form"
 	case len(s) > 32 || !only(s, letters+digits+"-_.+") || !strings.ContainsAny(s, letters) ||
 		!strings.Contains(letters+digits, s[:1]):
 		return "is neither a port number nor a service name"
@@ -129,6 +153,13 @@ func nameProblem(s string) string {
 		return "has " + other(s, letters+digits+"._:-[]") + ", which does not do in file names and URLs"
 	}
 	return ""
+}
+
+// isNumber takes what YAML or a reader takes for a number: 0x2f2, 7e2.
+func isNumber(s string) bool {
+	_, notWhole := strconv.ParseInt(s, 0, 64)
+	_, notFloat := strconv.ParseFloat(s, 64)
+	return strings.Contains(digits, s[:1]) && (notWhole == nil || notFloat == nil)
 }
 
 func realmProblem(s string) string {
@@ -181,7 +212,7 @@ func keytabProblem(s string) string {
 func splitHost(s string) (host, port string, problem string) {
 	_, err := netip.ParseAddr(s)
 	if err == nil || !strings.Contains(s, ":") || strings.Contains(s, "/") {
-		return s, "", hostProblem(s)
+		return s, "", replicaProblem(s)
 	}
 	host, port, err = net.SplitHostPort(s)
 	switch {
@@ -190,7 +221,7 @@ func splitHost(s string) (host, port string, problem string) {
 	case err != nil:
 		return "", "", "is not host:port"
 	}
-	if problem = hostProblem(host); problem != "" {
+	if problem = replicaProblem(host); problem != "" {
 		return "", "", problem
 	}
 	if problem = portProblem(port); problem != "" {

@@ -49,8 +49,8 @@ func (r *reader) replica(n *yaml.Node, path string, s *settings) (Replica, bool)
 		return replica, r.defaultName(n, path, &replica)
 	}
 	m, _ := r.mapping(n, path, replicaSection)
-	m.checked("host", &replica.Host, allowedHost, hostProblem)
-	m.checked("address", &replica.Address, allowedHost, addressProblem)
+	m.checked("host", &replica.Host, allowedHost, replicaProblem)
+	m.checked("address", &replica.Address, allowedHost, connectProblem)
 	m.checked("principal", &replica.Principal, "a principal such as host/kdc2.example.com@EXAMPLE.COM", principalProblem)
 	m.checked("name", &replica.Name, allowedName, nameProblem)
 	m.boolean("enabled", &replica.Enabled)
@@ -80,7 +80,8 @@ func (r *reader) defaultName(n *yaml.Node, path string, replica *Replica) bool {
 		name = net.JoinHostPort(replica.Host, replica.Port)
 	}
 	if problem := nameProblem(name); problem != "" {
-		r.complain(n, path, "a name is needed, since that of the host "+problem, allowedName)
+		r.complain(n, path, "a name is needed, since that of the host "+problem,
+			"a mapping such as {name: kdc2, host: ...}; the name has "+allowedName)
 		return false
 	}
 	replica.Name = name
