@@ -20,6 +20,9 @@ func (r *reader) listen(n *yaml.Node) *Listen {
 		m.file("tls_cert", &l.TLSCert)
 		m.file("tls_key", &l.TLSKey)
 		m.file("token_file", &l.TokenFile)
+		r.note(m, "tls_cert", "the certificate", l.TLSCert)
+		r.note(m, "tls_key", "the key", l.TLSKey)
+		r.note(m, "token_file", "the token file", l.TokenFile)
 		address, ok := m.value("address")
 		if !ok {
 			r.complain(n, m.key("address"), "is missing", "host:port such as 127.0.0.1:8754")

@@ -23,6 +23,7 @@ func Parse(name string, text []byte) (*Config, error) {
 // reader walks the nodes of a file and collects what is wrong.
 type reader struct {
 	problems
+	files []named
 }
 
 // complain notes what is wrong at a node.
@@ -43,11 +44,12 @@ func (r *reader) config(root *yaml.Node, name string) *Config {
 	r.hooks(m, &c.Hooks)
 	if n, ok := m.value("realms"); ok {
 		c.Realms = r.realms(m, n)
-		return c
+	} else {
+		s := newSettings()
+		r.settings(m, &s)
+		r.identity(m, &s)
+		c.Realms = []Realm{s.Realm}
 	}
-	s := newSettings()
-	r.settings(m, &s)
-	r.identity(m, &s)
-	c.Realms = []Realm{s.Realm}
+	r.overwritten()
 	return c
 }

@@ -37,6 +37,8 @@ func (r *reader) settings(m mapping, s *settings) {
 	m.duration("idle_timeout", &s.IdleTimeout, time.Second, time.Hour, "")
 	m.checked("keytab", &s.Keytab, "an absolute path, which may have FILE: or WRFILE: in front", keytabProblem)
 	m.file("kdb5_util", &s.KDB5Util)
+	r.note(m, "keytab", "the keytab", s.Keytab)
+	r.note(m, "kdb5_util", "the program", s.KDB5Util)
 	r.timezone(m, s)
 	if n, ok := m.value("schedule"); ok {
 		if text, ok := r.text(n, m.key("schedule"), allowedSchedule); ok {
@@ -116,6 +118,8 @@ func (r *reader) identity(m mapping, s *settings) {
 	m.checked("realm", &s.Name, allowedRealm, realmProblem)
 	m.file("dump", &s.Dump)
 	m.file("database", &s.Database)
+	r.note(m, "dump", theDump, s.Dump)
+	r.note(m, "database", theDatabase, s.Database)
 	r.replicas(m, s)
 }
 
@@ -138,6 +142,7 @@ func (r *reader) realms(top mapping, n *yaml.Node) []Realm {
 		realms = make([]Realm, 0, len(n.Content))
 		names  = map[string]int{} // lines
 		dumps  = map[string]int{}
+		bases  = map[string]int{}
 	)
 	for i, item := range n.Content {
 		m, ok := r.mapping(item, fmt.Sprintf("realms[%d]", i), realmSection)
@@ -152,6 +157,7 @@ func (r *reader) realms(top mapping, n *yaml.Node) []Realm {
 		}
 		r.once(m, "realm", s.Name, names, "is there already")
 		r.once(m, "dump", s.Dump, dumps, "is already the dump of the realm")
+		r.once(m, "database", s.Database, bases, "is already the database of the realm")
 		realms = append(realms, s.Realm)
 	}
 	return realms
@@ -162,7 +168,7 @@ func (r *reader) once(m mapping, key, text string, seen map[string]int, problem 
 	if text == "" {
 		return
 	}
-	if key == "dump" {
+	if key != "realm" {
 		text = filepath.Clean(text)
 	}
 	n := m.values[key]
