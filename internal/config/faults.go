@@ -32,6 +32,8 @@ var faults = []fault{
 	{says: "block sequence entries are not allowed",
 		problem: "a - behind a key or text; begin the list on a line of its own, or write [a, b]"},
 	{says: "did not find expected node content", problem: "a bracket or comma where a value should be"},
+	{says: "did not find expected <document start>",
+		problem: "this line follows a value that is complete already; write keys, each with a colon, a blank and its value"},
 	{says: "found unknown escape character", problem: "an unknown escape; write \\\\ for a backslash, or use single quotes"},
 	{says: "found incompatible YAML document", problem: "another version of YAML; remove the line"},
 }

@@ -9,7 +9,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-const allowedListen = "host:port such as 127.0.0.1:8754, or a mapping with address, tls_cert, tls_key, token_file"
+const allowedListen = "host:port such as 127.0.0.1:8754, or a mapping with address, tls_cert, tls_key, token_file; without the key, only the unix socket"
 
 // listen reads an address, or a mapping with one.
 func (r *reader) listen(n *yaml.Node) *Listen {

@@ -106,7 +106,7 @@ func (r *reader) wrongKind(n *yaml.Node, key, allowed string) {
 	case n.Kind == yaml.ScalarNode && mayBeSecret(key):
 		r.complain(n, key, "is a single value", allowed)
 	case n.Kind == yaml.ScalarNode:
-		r.complain(n, key, quote(n.Value)+" is a single value", allowed)
+		r.complain(n, key, quote(n.Value)+" is a single value"+noBlank(n), allowed)
 	default:
 		r.complain(n, key, "is "+kind(n), allowed)
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
+	"unicode"
 	"unicode/utf8"
 
 	"gopkg.in/yaml.v3"
@@ -36,11 +38,23 @@ func (r *reader) document(text []byte) *yaml.Node {
 	case root.Kind == yaml.ScalarNode && root.Tag == "!!null" && len(docs) == 1:
 		return r.empty()
 	case root.Kind != yaml.MappingNode:
-		r.complain(root, "", "the file is "+kind(root)+" instead of keys with values", "a file such as the line "+Example)
+		r.complain(root, "", "the file is "+kind(root)+" instead of keys with values"+noBlank(root), "a file such as the line "+Example)
 		return nil
 	}
 	r.forbidden(root)
 	return root
+}
+
+// noBlank tells of a blank that is missing in what became one text by it.
+func noBlank(n *yaml.Node) string {
+	switch {
+	case n.Kind != yaml.ScalarNode || n.Style != 0:
+	case len(n.Value) > 1 && n.Value[0] == '-':
+		return "; a blank belongs behind the -"
+	case regexp.MustCompile(`^[a-z0-9_]+:[^ ]`).MatchString(n.Value):
+		return "; a blank belongs behind the colon"
+	}
+	return ""
 }
 
 func (r *reader) empty() *yaml.Node {
@@ -71,8 +85,9 @@ func decode(text []byte) (docs []*yaml.Node, err error) {
 	return docs, nil
 }
 
-// characters complains about what is not text, and about tabs in front of a
-// line, which YAML does not take for blanks.
+// characters complains about what is not text, and about what stands in front
+// of a line and looks like blanks, which YAML does not take for any: tabs, and
+// the no-break spaces that come with text from a web page.
 func (r *reader) characters(text []byte) {
 	line := 0
 	for row := range bytes.Lines(text) {
@@ -81,9 +96,10 @@ func (r *reader) characters(text []byte) {
 		add := func(at int, problem, allowed string) {
 			r.add(&Error{Line: line, Column: 1 + utf8.RuneCount(row[:at]), Problem: problem, Allowed: allowed})
 		}
-		rest := bytes.TrimLeft(row, " \t")
-		if at := bytes.IndexByte(row[:len(row)-len(rest)], '\t'); at >= 0 && len(rest) > 0 && rest[0] != '#' {
-			add(at, "a tab in front of the text", "blanks")
+		rest := bytes.TrimLeftFunc(row, unicode.IsSpace)
+		indent := row[:len(row)-len(rest)]
+		if at := bytes.IndexFunc(indent, func(c rune) bool { return c != ' ' }); at >= 0 && len(rest) > 0 && rest[0] != '#' {
+			add(at, blank(indent[at:])+" in front of the text", "blanks")
 		}
 		for at := 0; at < len(row); {
 			c, size := utf8.DecodeRune(row[at:])
@@ -94,6 +110,14 @@ func (r *reader) characters(text []byte) {
 			at += size
 		}
 	}
+}
+
+// blank names what looks like a blank and is none.
+func blank(text []byte) string {
+	if c, _ := utf8.DecodeRune(text); c != '\t' {
+		return fmt.Sprintf("an odd space, %U,", c)
+	}
+	return "a tab"
 }
 
 func character(c rune, size int) string {

@@ -110,7 +110,7 @@ func checkEvery(rest string) (string, *SpecError) {
 	d, err := time.ParseDuration(text)
 	switch {
 	case err != nil:
-		return refuse("%s is not a duration; write numbers with the units h, m and s, such as 1h30m", text)
+		return refuse("%s is not a duration; write numbers with the units h, m and s, such as 1h30m, or 24h for a day", text)
 	case d < minEvery || d > maxEvery:
 		return refuse("%s is not between 1s and 8760h (a year)", text)
 	case d%time.Second != 0:
