@@ -54,10 +54,19 @@ func viewState(r *status.Replica) stateView {
 		return stateView{Class: "unknown", Word: cmp.Or(short(string(r.State)), "unknown")}
 	}
 	v := stateView{Class: string(r.State), Word: string(r.State)}
+	if triedAgain(r) {
+		v = stateView{Class: string(status.Failing), Word: "trying again"}
+	}
 	if t := r.Transfer; r.State == status.Running && t != nil && sending(t) {
-		v.Word = fmt.Sprintf("running %d %%", percent(t))
+		v.Word += fmt.Sprintf(" %d %%", percent(t))
 	}
 	return v
+}
+
+// triedAgain says that what is under way follows a failure. Such a replica
+// stays among the failing: else the page would turn green with each try.
+func triedAgain(r *status.Replica) bool {
+	return r.State == status.Running && (r.Failures > 0 || r.Last != nil && !r.Last.OK)
 }
 
 // sending says that bytes move, or have moved.
@@ -69,12 +78,11 @@ func percent(t *status.Transfer) int { return min(max(t.Percent(), 0), 100) }
 // tried again, and one that is late beyond its schedule comes before others
 // that are behind.
 func urgency(r *status.Replica) int {
-	failed := r.Last != nil && !r.Last.OK
 	switch r.State {
 	case status.Failing:
 		return 0
 	case status.Running:
-		if failed {
+		if triedAgain(r) {
 			return 1
 		}
 		return 5

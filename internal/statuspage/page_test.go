@@ -185,7 +185,7 @@ func TestOrder(t *testing.T) {
 	if diff := cmp.Diff(want, cards(html)); diff != "" {
 		t.Error(diff)
 	}
-	if want := "2 failing 3 behind 2 running 1 paused 1 disabled 2 current 1 unknown"; !strings.Contains(words(html), want) {
+	if want := "3 failing 3 behind 1 running 1 paused 1 disabled 2 current 1 unknown"; !strings.Contains(words(html), want) {
 		t.Errorf("the page does not show %q", want)
 	}
 	if r.Replicas[0].Name != "current 1" {
@@ -281,8 +281,14 @@ func TestVerdict(t *testing.T) {
 	refused.ConfigError = "x"
 	broken := of(status.Current)
 	broken.Realms[0].Error = "x"
+	late := of(status.Current, status.Behind, status.Running, status.Behind)
+	late.Realms[0].Replicas[2].Overdue = true
+	// It is tried again, and has not succeeded yet.
+	again := of(status.Running)
+	again.Realms[0].Replicas[0].Failures = 6
 	got := map[string]string{}
 	for _, d := range []*status.Document{
+		late, again, of(status.Running, status.Current, status.Running), of(status.Paused, status.Disabled),
 		of(), of(status.Current), of(status.Current, status.Paused), of(status.Running, status.Behind, status.Current),
 		of(status.Behind, status.Failing), refused, broken,
 	} {
@@ -291,7 +297,8 @@ func TestVerdict(t *testing.T) {
 	}
 	want := map[string]string{
 		"No replicas": "idle", "All current": "good", "1 of 2 current": "good", "1 of 3 behind": "warn", "1 of 2 failing": "bad",
-		"Configuration refused": "bad", "Dump failed": "bad",
+		"Configuration refused": "bad", "Dump failed": "bad", "1 of 4 overdue": "bad", "1 of 1 failing": "bad", "2 of 3 running": "running",
+		"0 of 2 current": "idle",
 	}
 	if !maps.Equal(got, want) {
 		t.Error(cmp.Diff(want, got))

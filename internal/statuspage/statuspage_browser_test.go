@@ -77,7 +77,7 @@ func testRefresh(t *testing.T, open opener) {
 	b.is(`window.first && scrollY === 333 && !document.title.includes("failing")`)
 	b.is(`document.querySelectorAll("details[open]").length === 1 && document.querySelector("details[open]").closest(".card").querySelector("h3").innerText === "kdc5.sin.example.com"`)
 	b.is(`document.activeElement === document.querySelector("details[open] summary")`)
-	b.is(`document.getElementById("icon").href.includes("218a4d")`)
+	b.is(`document.getElementById("icon").href.includes("2563c9")`)
 	b.quiet()
 }
 

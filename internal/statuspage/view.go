@@ -35,7 +35,7 @@ type page struct {
 
 // verdict is the page in a word.
 type verdict struct {
-	Class string // "good", "warn", "bad" or "idle"
+	Class string // "good", "running", "warn", "bad" or "idle"
 	Shape status.State
 	Text  string
 }
@@ -157,32 +157,44 @@ func times(n uint64) string {
 	return count(n) + " times"
 }
 
-// judge sums the page up. What is broken beats what is late.
+// judge sums the page up. What is broken beats what is late, and what is late
+// for longer than its schedule allows is no less than that: alerts and the exit
+// status of kprop status go by it.
 func judge(doc *status.Document) verdict {
 	counts := map[status.State]int{}
-	all, brokenDump := 0, false
+	all, overdue, brokenDump := 0, 0, false
 	for _, r := range doc.Realms {
 		brokenDump = brokenDump || r.Error != ""
 		for i := range r.Replicas {
-			counts[r.Replicas[i].State]++
+			counts[status.State(viewState(&r.Replicas[i]).Class)]++
 			all++
+			if r.Replicas[i].Overdue {
+				overdue++
+			}
 		}
 	}
+	of := func(n int, what string) string { return fmt.Sprintf("%d of %d %s", n, all, what) }
 	switch {
 	case counts[status.Failing] > 0:
-		return verdict{"bad", status.Failing, fmt.Sprintf("%d of %d failing", counts[status.Failing], all)}
+		return verdict{"bad", status.Failing, of(counts[status.Failing], "failing")}
 	case brokenDump:
 		return verdict{"bad", status.Failing, "Dump failed"}
 	case doc.ConfigError != "":
 		return verdict{"bad", status.Failing, "Configuration refused"}
+	case overdue > 0:
+		return verdict{"bad", status.Failing, of(overdue, "overdue")}
 	case counts[status.Behind] > 0:
-		return verdict{"warn", status.Behind, fmt.Sprintf("%d of %d behind", counts[status.Behind], all)}
+		return verdict{"warn", status.Behind, of(counts[status.Behind], "behind")}
 	case all == 0:
 		return verdict{"idle", status.Disabled, "No replicas"}
+	case counts[status.Running] > 0:
+		return verdict{"running", status.Running, of(counts[status.Running], "running")}
 	case counts[status.Current] == all:
 		return verdict{"good", status.Current, "All current"}
+	case counts[status.Current] == 0:
+		return verdict{"idle", status.Disabled, of(0, "current")}
 	}
-	return verdict{"good", status.Current, fmt.Sprintf("%d of %d current", counts[status.Current], all)}
+	return verdict{"good", status.Current, of(counts[status.Current], "current")}
 }
 
 // icon is the picture of the page in the browser's list of tabs: a disc, a
@@ -190,10 +202,11 @@ func judge(doc *status.Document) verdict {
 func icon(class string) template.URL {
 	const head = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Cpath "
 	shapes := map[string]string{
-		"good": "fill='%23218a4d' d='M8 1a7 7 0 1 0 0 14A7 7 0 1 0 8 1'",
-		"warn": "fill='%23d98e04' d='M8 1l7.5 14H.5z'",
-		"bad":  "fill='%23d0342c' d='M1 1h14v14H1z'",
-		"idle": "fill='%237b8798' d='M8 1a7 7 0 1 0 0 14A7 7 0 1 0 8 1M5 7h6v2H5z'",
+		"good":    "fill='%23218a4d' d='M8 1a7 7 0 1 0 0 14A7 7 0 1 0 8 1'",
+		"running": "fill='%232563c9' d='M8 1a7 7 0 1 0 0 14A7 7 0 1 0 8 1'",
+		"warn":    "fill='%23d98e04' d='M8 1l7.5 14H.5z'",
+		"bad":     "fill='%23d0342c' d='M1 1h14v14H1z'",
+		"idle":    "fill='%237b8798' d='M8 1a7 7 0 1 0 0 14A7 7 0 1 0 8 1M5 7h6v2H5z'",
 	}
 	return template.URL(head + shapes[class] + "/%3E%3C/svg%3E")
 }
