@@ -186,6 +186,10 @@ func TestRules(t *testing.T) {
 				t.Errorf("%s: %s is not a quoted text: %s", name, key, v)
 			}
 		}
+		if name != "KpropReplicaPaused" && strings.Contains(values["expr"], "kprop_replica_") &&
+			(!strings.Contains(values["expr"], "kprop_replica_enabled == 1") || !strings.Contains(values["expr"], "kprop_replica_paused == 0")) {
+			t.Errorf("%s: it goes on while the replica is disabled or paused: %s", name, values["expr"])
+		}
 		if d := values["description"]; !strings.Contains(d, "docs/monitoring.md") || !regexp.MustCompile(`\b(kprop (status|resume|pause|config)|journalctl)`).MatchString(d) {
 			t.Errorf("%s: the description names no command, or not the page: %s", name, d)
 		}

@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -40,6 +41,26 @@ func TestPageListsTheMetrics(t *testing.T) {
 		}
 	}
 	checkMetrics(t, path, string(text), withSeries(known(t)))
+}
+
+// TestPageListsTheAlerts compares the table of alerts with the rules.
+func TestPageListsTheAlerts(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "monitoring.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pairs := func(re, from string) map[string]string {
+		found := map[string]string{}
+		for _, m := range regexp.MustCompile(re).FindAllStringSubmatch(from, -1) {
+			found[m[1]] = m[2]
+		}
+		return found
+	}
+	listed := pairs("(?m)^\\| `(Kprop[A-Za-z]+)` \\| ([a-z]+) \\|", string(text))
+	rules := pairs(`(?s)- alert: (\w+)\n.*?severity: (\w+)\n`, sample(t, "prometheus-kprop.rules.yaml"))
+	if len(rules) == 0 || !maps.Equal(listed, rules) {
+		t.Errorf("the page has %v, the rules are %v", listed, rules)
+	}
 }
 
 // withSeries adds the names under which a page speaks of a summary, and the
