@@ -56,6 +56,8 @@ func (s *Server) wrap(h http.Handler) http.Handler {
 	plain := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
+		// For what a browser shows of JSON and redirections; the page sets its own.
+		w.Header().Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 		h.ServeHTTP(w, r)
 	})
 	return recovered(plain, s.options.Panicked)

@@ -127,11 +127,22 @@ func TestAnswers(t *testing.T) {
 func checkHeader(t *testing.T, w *httptest.ResponseRecorder) {
 	t.Helper()
 	h := w.Header()
-	if h.Get("Cache-Control") != "no-store" || h.Get("X-Content-Type-Options") != "nosniff" {
+	if h.Get("Cache-Control") != "no-store" || h.Get("X-Content-Type-Options") != "nosniff" ||
+		!strings.HasPrefix(h.Get("Content-Security-Policy"), "default-src 'none'") {
 		t.Errorf("header %v", h)
 	}
 	if (w.Code == http.StatusMethodNotAllowed) != (h.Get("Allow") != "") {
 		t.Errorf("%d with Allow %q", w.Code, h.Get("Allow"))
+	}
+}
+
+func TestPageKeepsItsPolicy(t *testing.T) {
+	const own = "default-src 'self'"
+	h := New(Options{Service: newFake(), Page: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Security-Policy", own)
+	})}).Socket()
+	if got := ask(h, "GET", "/", "").Header().Values("Content-Security-Policy"); !slices.Equal(got, []string{own}) {
+		t.Errorf("policy %q", got)
 	}
 }
 
