@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net"
+	"strings"
 
 	"gopkg.in/yaml.v3"
 )
@@ -134,13 +135,14 @@ func (r *reader) twice(n *yaml.Node, path string, replica *Replica, seen places)
 	if isDefaultPort(port) {
 		port = "754"
 	}
-	name, target := "name "+replica.Name, "target "+net.JoinHostPort(sameHost(host), port)
+	// kprop pause and the like do not tell capitals from small letters.
+	name, target := "name "+strings.ToLower(replica.Name), "target "+net.JoinHostPort(sameHost(host), port)
 	if line, ok := seen[target]; ok {
 		r.complain(n, path, fmt.Sprintf("%s, port %s, is there already in line %d", quote(host), port, line),
 			"each host or address with the same port once in a realm")
 	} else if line, ok := seen[name]; ok {
 		r.complain(n, path, fmt.Sprintf("the name %s is there already in line %d", quote(replica.Name), line),
-			"each name once in a realm; name: gives a replica another")
+			"each name once in a realm, whether in capitals or not; name: gives a replica another")
 	}
 	for _, key := range []string{name, target} {
 		if seen[key] == 0 {
