@@ -19,13 +19,13 @@ import (
 // ServeConn serves one connection and closes it. It reports whether a database
 // was received and loaded.
 func (s *Server) ServeConn(ctx context.Context, nc net.Conn) (loaded bool) {
-	return s.serveConn(ctx, nc, s.strangers.admit(nc))
+	return s.serveConn(ctx, nc, s.strangers.arrive(nc))
 }
 
-// serveConn is ServeConn for a connection that was admitted, in the order of
-// arrival; known ends that.
-func (s *Server) serveConn(ctx context.Context, nc net.Conn, known func()) (loaded bool) {
-	defer known()
+// serveConn is ServeConn for a connection that has been counted already, in the
+// order of arrival.
+func (s *Server) serveConn(ctx context.Context, nc net.Conn, peer *stranger) (loaded bool) {
+	defer peer.leave()
 	defer nc.Close()
 	log := s.log.With(zap.String("peer", nc.RemoteAddr().String()))
 	defer func() {
@@ -37,13 +37,14 @@ func (s *Server) serveConn(ctx context.Context, nc net.Conn, known func()) (load
 	log.Info("Connection from " + host)
 	s.o.Debug("Connection from %s", host)
 	s.o.Debug("krb5_recvauth(%s, %s, %v, ...)", nc.RemoteAddr(), transport.KpropVersion, s.Principal())
+	peer.enter(ctx)
 	c, err := s.acceptor.Accept(ctx, nc)
 	if err != nil {
 		log.Error("Error in krb5_recvauth: "+transport.Message(err), zap.Error(err))
 	} else {
 		defer c.Close()
 		log = log.With(zap.String("principal", c.Peer().String()))
-		loaded = s.serve(ctx, c, log, known)
+		loaded = s.serve(ctx, c, log, peer.leave)
 	}
 	s.o.Debug("Database load process for full propagation completed.")
 	return loaded

@@ -42,8 +42,8 @@ type Options struct {
 	LoadTimeout time.Duration
 	// Strangers is how many connections may be there that have not
 	// authenticated, and StrangersPerSource how many of them from one IPv4
-	// address or IPv6 network; 0: 64 and 8. One more takes the place of the
-	// oldest.
+	// address or IPv6 network; 0: 64 and 8. One more waits up to 2 seconds,
+	// and then takes the place of the oldest.
 	Strangers, StrangersPerSource int
 
 	// MaxShrink is how many percent of the loaded principals a dump may lack
@@ -196,8 +196,8 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 			s.ServeConn(ctx, nc)
 			return nil
 		}
-		known := s.strangers.admit(nc)
-		wg.Go(func() { s.serveConn(ctx, nc, known) })
+		peer := s.strangers.arrive(nc)
+		wg.Go(func() { s.serveConn(ctx, nc, peer) })
 	}
 }
 
