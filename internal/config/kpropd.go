@@ -45,7 +45,7 @@ func DefaultKpropd() *Kpropd {
 		MaxShrink: 10, RefuseOlder: true, CheckSpace: true, ReadBack: true, Keep: 3,
 		Limits: Limits{
 			Handshake: 10 * time.Second, Idle: time.Minute, Load: 30 * time.Minute, Wait: 30 * time.Second,
-			Unauthenticated: 64, PerAddress: 8,
+			Unauthenticated: 16, PerAddress: 2,
 		},
 	}
 }

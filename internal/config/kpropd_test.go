@@ -32,8 +32,8 @@ limits:
   idle: 2m
   load: 1h
   wait: 1m
-  unauthenticated: 16
-  per_address: 2
+  unauthenticated: 64
+  per_address: 8
 `
 
 func everyKpropdValue() *config.Kpropd {
@@ -41,7 +41,7 @@ func everyKpropdValue() *config.Kpropd {
 		MaxShrink: 25, Keep: 7, HistoryDir: "/srv/history",
 		Limits: config.Limits{
 			Handshake: 20 * time.Second, Idle: 2 * time.Minute, Load: time.Hour, Wait: time.Minute,
-			Unauthenticated: 16, PerAddress: 2,
+			Unauthenticated: 64, PerAddress: 8,
 		},
 	}
 }
@@ -85,7 +85,7 @@ func TestKpropdOverride(t *testing.T) {
 	for key, value := range map[string]string{
 		"max_shrink": "25%", "refuse_older": "false", "check_space": "false", "read_back": "false", "keep": "7",
 		"history_dir": "/srv/history", "limits.handshake": "20s", "limits.idle": "2m", "limits.load": "1h",
-		"limits.wait": "1m", "limits.unauthenticated": "16", "limits.per_address": "2",
+		"limits.wait": "1m", "limits.unauthenticated": "64", "limits.per_address": "8",
 	} {
 		if err := c.Override("--x", key, value); err != nil {
 			t.Errorf("%s: %v", key, err)

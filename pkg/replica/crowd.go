@@ -12,8 +12,8 @@ import (
 // Bounds on the connections of peers that have not proved yet who they are,
 // unless Options say otherwise.
 const (
-	maxStrangers          = 64
-	maxStrangersPerSource = 8
+	maxStrangers          = 16
+	maxStrangersPerSource = 2
 )
 
 const (

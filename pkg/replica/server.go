@@ -42,7 +42,7 @@ type Options struct {
 	LoadTimeout time.Duration
 	// Strangers is how many connections may be there that have not
 	// authenticated, and StrangersPerSource how many of them from one IPv4
-	// address or IPv6 network; 0: 64 and 8. One more waits up to 2 seconds,
+	// address or IPv6 network; 0: 16 and 2. One more waits up to 2 seconds,
 	// and then takes the place of the oldest.
 	Strangers, StrangersPerSource int
 
