@@ -40,6 +40,7 @@ func rules() *Rules {
 
 			"internal/atomicfile": 0,
 			"internal/osutil":     0,
+			"internal/confine":    0,
 			"internal/principal":  0,
 			"internal/buildinfo":  0,
 			"internal/child":      0,
@@ -63,6 +64,7 @@ func rules() *Rules {
 			"gopkg.in/yaml.v3",
 			"go.etcd.io/bbolt",
 			"github.com/fsnotify/fsnotify",
+			"github.com/landlock-lsm/go-landlock",
 			"github.com/prometheus/client_golang",
 		},
 		Forbidden: map[string]string{
