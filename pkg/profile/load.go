@@ -79,7 +79,7 @@ func Parse(name, text string, o Options) (*Profile, error) {
 		return nil, err
 	}
 	p.files = []*file{{root: root}}
-	p.read = l.read
+	p.read, p.sources = l.read, l.sources
 	if err := p.checkInit(); err != nil {
 		return nil, err
 	}
@@ -125,6 +125,7 @@ func (p *Profile) loadFiles(l *loader, list []string) error {
 			name = filepath.Join(home, name[2:])
 		}
 		l.root = newSection()
+		l.sources = append(l.sources, name)
 		err := l.top(name)
 		switch {
 		case errors.Is(err, errSkip) && errors.Is(err, fs.ErrPermission):
@@ -137,7 +138,7 @@ func (p *Profile) loadFiles(l *loader, list []string) error {
 		}
 		p.files = append(p.files, &file{root: l.root})
 	}
-	p.read = l.read
+	p.read, p.sources = l.read, l.sources
 	if len(p.files) == 0 && denied != nil {
 		return fmt.Errorf("read configuration: %w", denied)
 	}
@@ -149,11 +150,12 @@ var errSkip = errors.New("file skipped")
 
 // loader reads files, follows includes and keeps the limits.
 type loader struct {
-	open  func(string) (*os.File, error)
-	root  *section
-	read  []string
-	total int64
-	stack []os.FileInfo // the files being read, each included by the one before
+	open    func(string) (*os.File, error)
+	root    *section
+	read    []string
+	sources []string // files and directories of the list, and included directories
+	total   int64
+	stack   []os.FileInfo // the files being read, each included by the one before
 }
 
 // top reads a file or directory of the list.
@@ -243,6 +245,7 @@ func (l *loader) includeDir(p *parser, name string) error {
 	if st, err := f.Stat(); err != nil || !st.IsDir() {
 		return p.fail("includedir: " + name + " is not a directory")
 	}
+	l.sources = append(l.sources, name)
 	return l.directory(name, f)
 }
 

@@ -59,6 +59,25 @@ func TestFiles(t *testing.T) {
 	}
 }
 
+func TestSources(t *testing.T) {
+	dir := t.TempDir()
+	writeFiles(t, dir, map[string]string{"a": "include @DIR@/b\nincludedir @DIR@/empty\n", "b": "", "full/c.conf": ""})
+	if err := os.Mkdir(dir+"/empty", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	p, err := loadList(dir+"/none", dir+"/a", dir+"/full")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := p.Sources()
+	slices.Sort(got)
+	got = slices.Compact(got)
+	want := []string{dir + "/a", dir + "/b", dir + "/empty", dir + "/full", dir + "/full/c.conf", dir + "/none"}
+	if !slices.Equal(got, want) {
+		t.Errorf("Sources() = %v, want %v", got, want)
+	}
+}
+
 // A file without permission is skipped as long as another one can be read.
 func TestUnreadable(t *testing.T) {
 	dir := t.TempDir()

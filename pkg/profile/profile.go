@@ -18,8 +18,9 @@ import (
 // Profile is the content of a list of configuration files. It does not change
 // after Load and is safe for concurrent use.
 type Profile struct {
-	files []*file
-	read  []string
+	files   []*file
+	read    []string
+	sources []string
 
 	env      func(string) string
 	realm    string
@@ -64,6 +65,10 @@ func (s *section) sub(name string) *section {
 // Files returns the names of the files that were really read, included ones
 // too, each after the file that includes it.
 func (p *Profile) Files() []string { return slices.Clone(p.read) }
+
+// Sources returns the names of the files and directories that Load looked for,
+// also of those that are not there or have nothing in them, besides Files.
+func (p *Profile) Sources() []string { return slices.Concat(p.sources, p.read) }
 
 // walk calls f with the section at path in each file that has it, in the
 // order of the list, up to a section marked as final.
