@@ -57,6 +57,29 @@ func TestWork(t *testing.T) {
 	}
 }
 
+// TestWorkWithoutIO: where input and output are not told, how often the process
+// ran is looked at.
+func TestWorkWithoutIO(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) { ok(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600)) }
+	write("stat", "1 (kdb5_util) S 1 1 1 0 -1 4194560 100 0 0 0 7 2 0 0 20 0 1 0 100 1000 10 18446744073709551615\n")
+	write("schedstat", "100 10 5\n")
+	first := used(dir)
+	if first == "" || first != used(dir) {
+		t.Errorf("%q, then %q", first, used(dir))
+	}
+	write("schedstat", "101 10 6\n")
+	if used(dir) == first {
+		t.Error("it ran, and that is not seen")
+	}
+	write("io", "rchar: 1\n")
+	first = used(dir)
+	write("schedstat", "102 10 7\n")
+	if used(dir) != first {
+		t.Error("where input and output are told, something else counts")
+	}
+}
+
 func TestReadBack(t *testing.T) {
 	s := testServer(t)
 	s.o.MITLoader, s.o.ReadBack, s.o.LoadTimeout = true, true, time.Minute

@@ -70,7 +70,12 @@ func work(pid int) string {
 
 func used(dir string) string {
 	stat, _ := os.ReadFile(dir + "/stat")
-	io, _ := os.ReadFile(dir + "/io")
+	io, err := os.ReadFile(dir + "/io")
+	if err != nil {
+		// Where kpropd is confined, only the thread that has started the
+		// program may read that. How often it ran says nearly as much.
+		io, _ = os.ReadFile(dir + "/schedstat")
+	}
 	// Behind the name in parentheses, which may hold blanks, utime to cstime
 	// are the fields 12 to 15.
 	_, rest, _ := bytes.Cut(stat, []byte(") "))

@@ -81,6 +81,8 @@ type Server struct {
 	acceptor *transport.Acceptor
 	log      *zap.Logger
 
+	keytab, replays string // paths of the files; replays may be empty
+
 	strangers    crowd
 	propagations chan struct{}
 	drains       chan struct{}
@@ -144,7 +146,7 @@ func (s *Server) newAcceptor(ctx context.Context) (*transport.Acceptor, error) {
 			return nil, err
 		}
 	}
-	if _, err := keytab.Path(name); err != nil {
+	if s.keytab, err = keytab.Path(name); err != nil {
 		return nil, err
 	}
 	a.Keytab = func() (*keytab.Keytab, error) { return keytab.Load(name) }
@@ -152,9 +154,11 @@ func (s *Server) newAcceptor(ctx context.Context) (*transport.Acceptor, error) {
 	if err != nil {
 		return nil, err
 	}
-	if a.Replays, err = rcache.New(typ, residual, os.Getenv); err != nil {
+	replays, err := rcache.New(typ, residual, os.Getenv)
+	if err != nil {
 		return nil, err
 	}
+	a.Replays, s.replays = replays, replays.Path()
 	a.Permitted, err = permitted(p)
 	return a, err
 }
