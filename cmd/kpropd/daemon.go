@@ -17,6 +17,8 @@ import (
 // pipe on which that process says that it is ready.
 const daemonEnv = "KPROPD_DAEMON_PIPE"
 
+func inBackground() bool { return os.Getenv(daemonEnv) != "" }
+
 // daemonize starts this program again in the background, waits until it
 // listens or fails, and gives the exit status. Go cannot fork.
 func daemonize(program string, stderr io.Writer) int {
@@ -56,6 +58,14 @@ func daemonize(program string, stderr io.Writer) int {
 	return 1
 }
 
+// leaveDirectory makes relative paths of a daemon begin at the root, as those of
+// MIT's do.
+func leaveDirectory() {
+	if inBackground() {
+		_ = os.Chdir("/")
+	}
+}
+
 // announceReady tells whoever waits that kpropd listens: a person or script
 // that reads MIT's line, systemd, or the parent of the daemon.
 func announceReady(o *options) {
@@ -69,7 +79,6 @@ func announceReady(o *options) {
 	}
 	os.Unsetenv(daemonEnv)
 	pipe := os.NewFile(uintptr(fd), "daemon pipe")
-	_ = os.Chdir("/")
 	for fd := range 3 {
 		_ = toNull(fd)
 	}

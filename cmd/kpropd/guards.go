@@ -24,6 +24,7 @@ var settings = []struct{ option, key string }{
 	{"read-back", "read_back"},
 	{"keep", "keep"},
 	{"history-dir", "history_dir"},
+	{"confine", "confine"},
 	{"handshake-timeout", "limits.handshake"},
 	{"idle-timeout", "limits.idle"},
 	{"load-timeout", "limits.load"},
@@ -75,12 +76,15 @@ func serverOptions(o *options, l profile.Layout) replica.Options {
 		Strangers: c.Limits.Unauthenticated, StrangersPerSource: c.Limits.PerAddress,
 		LoadTimeout: c.Limits.Load,
 		MaxShrink:   c.MaxShrink, RefuseOlder: c.RefuseOlder, CheckSpace: c.CheckSpace,
-		MITLoader: sameFileAt(o.kdb5Util, l.KDB5Util), ReadBack: c.ReadBack,
+		MITLoader: o.loadsByMIT(l), ReadBack: c.ReadBack,
 		Keep: c.Keep, HistoryDir: c.HistoryDir,
 		VerbArgs: verbArgs(o, l),
 		Once:     o.once,
 	}
 }
+
+// loadsByMIT reports whether it is not another program that -p names.
+func (o *options) loadsByMIT(l profile.Layout) bool { return sameFileAt(o.kdb5Util, l.KDB5Util) }
 
 // sameFileAt reports whether two paths name the same file.
 func sameFileAt(a, b string) bool {

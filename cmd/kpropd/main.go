@@ -48,7 +48,7 @@ func run(program string, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "%s: %v\n", program, err)
 		return 1
 	}
-	if in.kind == standAlone && !o.debug && !o.foreground && os.Getenv(daemonEnv) == "" {
+	if in.kind == standAlone && !o.debug && !o.foreground && !inBackground() {
 		return daemonize(program, stderr)
 	}
 	log, onStderr := newLog(o)
@@ -77,15 +77,18 @@ func serve(o *options, in *input, log *zap.Logger) error {
 		return err
 	}
 	ignoreHangup(ctx, log)
-	if in.kind == connection {
-		s.ServeConn(ctx, in.conn)
-		return nil
-	}
+	leaveDirectory()
 	l := in.listener
-	if l == nil {
+	if in.kind == standAlone {
 		if l, err = listen(ctx, o.port); err != nil {
 			return err
 		}
+	}
+	// Bound, it needs no right to bind any port. Nobody is served yet.
+	confineTo(places(s, o, in), o, in, log)
+	if in.kind == connection {
+		s.ServeConn(ctx, in.conn)
+		return nil
 	}
 	if o.pidFile != "" {
 		if err := writePidFile(o.pidFile); err != nil {

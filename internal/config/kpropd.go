@@ -20,6 +20,7 @@ type Kpropd struct {
 	ReadBack    bool   // look into the loaded database before the acknowledgement
 	Keep        int    // loaded dumps that are kept
 	HistoryDir  string // absolute path; empty: the received file's, with .history behind
+	Confine     bool   // to what kpropd needs, by Landlock
 	Limits      Limits
 }
 
@@ -35,14 +36,14 @@ type Limits struct {
 
 var (
 	kpropdSection = section{name: "kpropd.yaml", keys: []string{
-		"max_shrink", "refuse_older", "check_space", "read_back", "keep", "history_dir", "limits"}}
+		"max_shrink", "refuse_older", "check_space", "read_back", "keep", "history_dir", "confine", "limits"}}
 	limitsSection = section{name: "limits", keys: []string{"handshake", "idle", "load", "wait", "unauthenticated", "per_address"}}
 )
 
 // DefaultKpropd is what holds without a file.
 func DefaultKpropd() *Kpropd {
 	return &Kpropd{
-		MaxShrink: 10, RefuseOlder: true, CheckSpace: true, ReadBack: true, Keep: 3,
+		MaxShrink: 10, RefuseOlder: true, CheckSpace: true, ReadBack: true, Keep: 3, Confine: true,
 		Limits: Limits{
 			Handshake: 10 * time.Second, Idle: time.Minute, Load: 30 * time.Minute, Wait: 30 * time.Second,
 			Unauthenticated: 16, PerAddress: 2,
@@ -144,6 +145,7 @@ func (r *reader) kpropd(root *yaml.Node, c *Kpropd) {
 	m.checked("history_dir", &c.HistoryDir, "an absolute path of a directory", func(s string) string {
 		return pathProblem(strings.TrimSuffix(s, "/"))
 	})
+	m.boolean("confine", &c.Confine)
 	n, ok := m.value("limits")
 	if !ok {
 		return

@@ -27,6 +27,7 @@ check_space: no
 read_back: off
 keep: 7
 history_dir: /srv/history
+confine: no
 limits:
   handshake: 20s
   idle: 2m
@@ -84,7 +85,7 @@ func TestKpropdOverride(t *testing.T) {
 	c := config.DefaultKpropd()
 	for key, value := range map[string]string{
 		"max_shrink": "25%", "refuse_older": "false", "check_space": "false", "read_back": "false", "keep": "7",
-		"history_dir": "/srv/history", "limits.handshake": "20s", "limits.idle": "2m", "limits.load": "1h",
+		"history_dir": "/srv/history", "confine": "false", "limits.handshake": "20s", "limits.idle": "2m", "limits.load": "1h",
 		"limits.wait": "1m", "limits.unauthenticated": "64", "limits.per_address": "8",
 	} {
 		if err := c.Override("--x", key, value); err != nil {

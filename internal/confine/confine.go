@@ -21,9 +21,9 @@ type Places struct {
 	Read  []string // files and directories to be read
 	Write []string // to be read, written, made, renamed and removed, but not run
 
-	// Connect and Bind are TCP ports; others cannot be connected to or bound,
-	// where the kernel can tell. Sockets that are open stay so.
-	Connect, Bind []uint16
+	// Connect are the TCP ports that can be connected to, where the kernel can
+	// tell. None can be bound: what is to listen must do so before.
+	Connect []uint16
 }
 
 // ErrNot is wrapped by Apply if nothing was given up.
@@ -80,9 +80,6 @@ func (p Places) rules() []landlock.Rule {
 	}
 	for _, port := range p.Connect {
 		list = append(list, landlock.ConnectTCP(port))
-	}
-	for _, port := range p.Bind {
-		list = append(list, landlock.BindTCP(port))
 	}
 	return list
 }

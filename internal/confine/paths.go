@@ -18,6 +18,9 @@ var (
 	devices = []string{"/dev/zero", "/dev/random", "/dev/urandom"}
 )
 
+// Writable are the directories of Write.
+func (p Places) Writable() []string { return directories(p.Write) }
+
 func existing(paths []string) []string {
 	return slices.DeleteFunc(slices.Clone(paths), func(path string) bool {
 		_, err := os.Stat(path)
