@@ -1,12 +1,15 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/kprop/kprop/internal/krbtest"
 )
 
 // units are the texts of the units, by their names.
@@ -41,7 +44,8 @@ func TestServicesAreConfined(t *testing.T) {
 		for _, line := range []string{
 			"ProtectSystem=strict", "ProtectHome=yes", "PrivateDevices=yes", "NoNewPrivileges=yes", "UMask=0077", "KillMode=mixed",
 			"MemoryDenyWriteExecute=yes", "RestrictNamespaces=yes", "SystemCallArchitectures=native",
-			"SystemCallFilter=@system-service", "SystemCallErrorNumber=EPERM",
+			"SystemCallFilter=@system-service", "SystemCallFilter=~@privileged @resources", "SystemCallErrorNumber=EPERM",
+			"PrivateMounts=yes",
 		} {
 			if !strings.Contains(text, "\n"+line+"\n") {
 				t.Errorf("%s lacks %s", name, line)
@@ -50,16 +54,42 @@ func TestServicesAreConfined(t *testing.T) {
 		if !regexp.MustCompile(`(?m)^CapabilityBoundingSet=(CAP_NET_BIND_SERVICE)?$`).MatchString(text) {
 			t.Errorf("%s has more capabilities than it needs", name)
 		}
+		// What systemd.exec(5) calls @system-service lacks these.
+		if strings.HasPrefix(name, "kpropd") && !strings.Contains(text, "\nSystemCallFilter=landlock_create_ruleset landlock_add_rule landlock_restrict_self\n") {
+			t.Errorf("%s keeps kpropd from confining itself", name)
+		}
+		for _, line := range []string{"#LoadCredential=krb5.keytab:/etc/krb5.keytab", "#Environment=KRB5_KTNAME=FILE:%d/krb5.keytab"} {
+			if !strings.Contains(text, "\n"+line+"\n") {
+				t.Errorf("%s does not show %s", name, line)
+			}
+		}
 	}
 }
 
-// TestSystemdTakesTheUnits asks systemd itself, where it is installed.
-func TestSystemdTakesTheUnits(t *testing.T) {
-	analyze, err := exec.LookPath("systemd-analyze")
-	if err != nil {
-		t.Log("systemd is not installed, so it is not asked")
-		return
+// mostExposure is what systemd may find wrong with a service, in tenths: of 0,
+// the best, to 100.
+const mostExposure = 20
+
+// TestServicesAreHardlyExposed asks systemd what it thinks of the confinement.
+func TestServicesAreHardlyExposed(t *testing.T) {
+	krbtest.Require(t, "systemd-analyze")
+	for name := range units(t) {
+		if !strings.HasSuffix(name, ".service") {
+			continue
+		}
+		cmd := exec.Command("systemd-analyze", "security", "--offline=true", "--no-pager", fmt.Sprintf("--threshold=%d", mostExposure), filepath.Join(top, "systemd", name))
+		out, err := cmd.CombinedOutput()
+		lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+		if t.Log(lines[len(lines)-1]); err != nil {
+			t.Errorf("%s: %v: more than %.1f\n%s", name, err, mostExposure/10.0, out)
+		}
 	}
+}
+
+// TestSystemdTakesTheUnits asks systemd itself, also about the lines that the
+// units only show.
+func TestSystemdTakesTheUnits(t *testing.T) {
+	krbtest.Require(t, "systemd-analyze")
 	program, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -67,6 +97,7 @@ func TestSystemdTakesTheUnits(t *testing.T) {
 	dir := t.TempDir()
 	var paths []string
 	for name, text := range units(t) {
+		text = regexp.MustCompile(`(?m)^#([A-Z][A-Za-z]+=)`).ReplaceAllString(text, "$1")
 		// The programs need not be installed here.
 		text = regexp.MustCompile(`(?m)^ExecStart=\S+`).ReplaceAllString(text, "ExecStart="+program)
 		path := filepath.Join(dir, name)
@@ -78,7 +109,7 @@ func TestSystemdTakesTheUnits(t *testing.T) {
 		}
 		paths = append(paths, path)
 	}
-	cmd := exec.Command(analyze, append([]string{"verify", "--man=no", "--recursive-errors=no"}, paths...)...)
+	cmd := exec.Command("systemd-analyze", append([]string{"verify", "--man=no", "--recursive-errors=no"}, paths...)...)
 	cmd.Env = append(os.Environ(), "SYSTEMD_UNIT_PATH="+dir+":")
 	out, err := cmd.CombinedOutput()
 	if err != nil || len(out) > 0 {
