@@ -20,9 +20,6 @@ type tamperer struct {
 
 	mu     sync.Mutex
 	how    tampering
-	up     int64 // bytes of the client that came in the last connection
-	down   int64 // of the server
-	frames int
 	active sync.WaitGroup
 }
 
