@@ -215,6 +215,8 @@ func TestExplainRefusal(t *testing.T) {
 	for _, c := range []explained{
 		{"stash", refusal("the stash /s/stash on this host does not open the dump, nothing was changed: x"), []string{"stash file of kdc2", "/s/stash on kdc2", "0600"}},
 		{"disk", refusal("No space left on device while writing"), []string{"disk of kdc2 is full", "df -h"}},
+		{"no room", refusal("the propagation was refused and nothing was changed: the dump needs 7 bytes in /d, where 3 are free: make room there"), []string{"disk of kdc2 is full", "df -h"}},
+		{"realm", refusal("the dump was refused and nothing was changed: the dump is of another realm: it has x"), []string{"replica_datatrans is not of the realm", "kprop verify /var", "on kdc2:  grep default_realm"}},
 		{"guard", refusal("the propagation was refused and nothing was changed: it has 1 principals"), []string{"look at the database on this host first", "on kdc2:  kpropd accept"}},
 		{"dump", refusal("the dump was refused and nothing was changed: x"), []string{"/var/lib/krb5kdc/replica_datatrans is damaged", "kdb5_util dump"}},
 		{"acl", refusal("host/kdc1.test@R is not allowed to propagate to this host: it has no line for this principal (/a/acl.new)"), []string{acl + "/a/acl.new"}},

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/kprop/kprop/pkg/dump"
 	"github.com/kprop/kprop/pkg/transport"
 )
 
@@ -90,8 +91,13 @@ func (p Propagation) remote(err error) []Finding {
 		_, path, _ := strings.Cut(text, "the stash ")
 		path, _, _ = strings.Cut(path, " on this host")
 		return []Finding{stashAt(p.Replica, safePath(path))}
-	case strings.Contains(text, "No space left"):
+	case strings.Contains(text, "No space left"), strings.HasSuffix(text, "make room there"):
 		return []Finding{{Problem: "the disk of " + p.Replica + " is full", Remedy: []string{p.on("df -h")}}}
+	case strings.Contains(text, dump.ErrWrongRealm.Error()):
+		return []Finding{{
+			Problem: p.Dump + " is not of the realm that kpropd on " + p.Replica + " serves",
+			Remedy:  []string{"kprop verify " + p.Dump + "    (which realm it is of)", p.on("grep default_realm /etc/krb5.conf    (or kpropd -r)")},
+		}}
 	case strings.HasPrefix(text, "the propagation was refused"):
 		return []Finding{{
 			Problem: "look at the database on this host first: " + p.Replica + " takes none that lost that much, or is older, unless told to",
