@@ -63,9 +63,13 @@ func run(program string, args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// failure is an error with MIT's words for it.
+// failure is an error with MIT's words for it, where MIT has some.
 func failure(err error, while string) error {
-	return fmt.Errorf("%s %s: %w", transport.Message(err), while, err)
+	text := transport.Message(err)
+	if text == err.Error() {
+		return fmt.Errorf("%s: %w", while, err)
+	}
+	return fmt.Errorf("%s %s: %w", text, while, err)
 }
 
 // serve loads the configuration, opens what is to be served, and serves it.

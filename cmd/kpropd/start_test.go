@@ -205,7 +205,7 @@ func TestBadOptions(t *testing.T) {
 		{[]string{"-r"}, []string{usageLine, "-r"}},
 		{[]string{"-d", "-P", "no-such-service"}, []string{"getaddrinfo: Servname not supported for ai_socktype"}},
 		{[]string{"-d", "-P", "65536"}, []string{"65536"}},
-		{[]string{"-d", "-s", "NOTYPE:x"}, []string{"NOTYPE"}},
+		{[]string{"-d", "-s", "NOTYPE:x"}, []string{"kpropd: while setting up: keytab NOTYPE:x: "}},
 	}
 	for _, test := range tests {
 		stdout, stderr, exit := runOn(t, r.Replica, ourKpropd, test.args...)
