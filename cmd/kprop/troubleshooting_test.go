@@ -106,7 +106,7 @@ func TestPageHasOurTexts(t *testing.T) {
 	const sentence = 4 // words; less is a part of one
 	page := strings.Join(strings.Fields(readPage(t)), " ")
 	for _, pattern := range []string{
-		"pkg/check/*.go", "pkg/replica/*.go", "pkg/kdb/*.go", "pkg/kdb/lmdb/preflight.go", "pkg/kdb/lmdb/room.go", "pkg/schedule/*.go",
+		"pkg/check/*.go", "pkg/replica/*.go", "pkg/kdb/*.go", "pkg/kdb/lmdb/preflight.go", "pkg/kdb/lmdb/room.go", "pkg/kdb/lmdb/keep.go", "pkg/kdb/lmdb/recover.go", "pkg/schedule/*.go",
 		"internal/control/clienterror.go", "internal/control/tcp.go", "internal/control/unix.go", "internal/record/record.go",
 		"cmd/kpropd/*.go", "cmd/kprop/[^v]*.go", // not verify, whose mends have their page
 	} {

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"github.com/kprop/kprop/internal/osutil"
 )
 
 // Copy takes a consistent copy of the LMDB data file src, which programs may be
@@ -29,18 +31,21 @@ func Copy(ctx context.Context, dst, src string) (Info, error) {
 	if err != nil {
 		return Info{}, fmt.Errorf("copy %s: %w", src, err)
 	}
-	info, err := fillCopy(ctx, out, fileSource(in, src))
+	var info Info
+	if err = osutil.Step("write", out.Name()); err == nil {
+		info, err = fillCopy(ctx, out, fileSource(in, src))
+	}
 	if err == nil {
 		err = sameOwner(out, in)
 	}
 	if err == nil {
-		err = out.Sync()
+		err = syncFile(out)
 	}
 	if cerr := out.Close(); err == nil {
 		err = cerr
 	}
 	if err == nil {
-		err = os.Rename(out.Name(), dst)
+		err = rename(out.Name(), dst)
 	}
 	if err != nil {
 		return Info{}, errors.Join(fmt.Errorf("copy %s to %s: %w", src, dst, err), removeIfThere(out.Name()))
@@ -104,10 +109,27 @@ func syncDir(path string) error {
 		return err
 	}
 	defer dir.Close()
-	return dir.Sync()
+	return syncFile(dir)
+}
+
+func syncFile(f *os.File) error {
+	if err := osutil.Step("fsync", f.Name()); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
+func rename(from, to string) error {
+	if err := osutil.Step("rename", to); err != nil {
+		return err
+	}
+	return os.Rename(from, to)
 }
 
 func removeIfThere(path string) error {
+	if err := osutil.Step("remove", path); err != nil {
+		return err
+	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}

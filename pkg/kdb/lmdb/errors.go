@@ -11,7 +11,7 @@ var (
 	// zeros.
 	ErrFormat = errors.New("not an LMDB data file of version 1")
 	// ErrBusy says that the file changed too fast for a consistent copy.
-	ErrBusy = errors.New("the database changes too fast for a consistent copy; dump it with kdb5_util instead")
+	ErrBusy = errors.New("the database changes too fast for a consistent copy: try again when less is going on, or dump it with kdb5_util")
 	// ErrNoDatabase says that a file lacks one of klmdb's databases.
 	ErrNoDatabase = errors.New("the file lacks the database")
 	// ErrInUse says that a program has the environment open.

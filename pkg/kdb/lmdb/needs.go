@@ -126,9 +126,19 @@ func Size(r io.Reader, pageSize int) (Needs, error) {
 	if err != nil {
 		return Needs{}, err
 	}
+	return size(in.Next, pageSize)
+}
+
+// Needs returns what a dump of the realm would need in its place. Errors are
+// those of [Records.Next].
+func (r *Realm) Needs() (Needs, error) {
+	return size(r.Records().Next, r.main.meta.pageSize)
+}
+
+func size(next func() (dump.Record, error), pageSize int) (Needs, error) {
 	s := NewSizer(pageSize)
 	for {
-		rec, err := in.Next()
+		rec, err := next()
 		if err == io.EOF {
 			return s.Needs(), nil
 		}

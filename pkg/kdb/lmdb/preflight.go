@@ -4,9 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"os"
 	"strings"
+
+	"github.com/kprop/kprop/pkg/profile"
 )
 
 // DefaultMapSize is the value of mapsize, in MiB, without one in kdc.conf.
@@ -22,6 +23,14 @@ type LoadOptions struct {
 	NoLockout bool
 	// Section is the name of the subsection, for the text of a finding.
 	Section string
+	// Keep says that [Keep] will be called before the load: its copy needs room
+	// on the disk, too.
+	Keep bool
+}
+
+// Settings are those of a realm in kdc.conf.
+func Settings(r *profile.Realm) LoadOptions {
+	return LoadOptions{MapSize: r.MapSize, NoLockout: r.DisableLockout && r.DisableLastSuccess, Section: r.DatabaseModule}
 }
 
 // Finding is something that speaks against a load.
@@ -41,6 +50,7 @@ type Room struct {
 	MapPages uint64 // that the load can use: mapsize
 	Pages    uint64 // of the file now, both used and free
 	Reusable uint64 // free pages that the load can use
+	Stored   uint64 // bytes: mapsize of the last program that changed the file, at least
 	// NeedPages are the pages of the file during the load, at most.
 	NeedPages uint64
 }
@@ -65,24 +75,26 @@ func (e *LoadError) Error() string {
 	for _, f := range e.Findings {
 		all = append(all, f.String())
 	}
-	return fmt.Sprintf("kdb5_util load into %s would fail and delete the database: %s", e.Database, strings.Join(all, ". "))
+	return fmt.Sprintf("kdb5_util load into the LMDB database %s would delete it or harm a running krb5kdc: %s", e.Database, strings.Join(all, ". "))
 }
 
 // CheckLoad says what would make a load of a dump into the klmdb database d
 // fail. d is kdc.conf's database_name; its files need not exist. A failed load
 // deletes the live database (5.3), so every estimate errs on the side of a
 // refusal: names, room in the map, maps of running programs, room on the disk.
-// Whether the records are sound is for dump.Verify. It reads the free lists and lock files only, and may run while
-// programs write.
+// Whether the records are sound is for dump.Verify. It reads the free lists and
+// lock files only, and may run while programs write.
 //
 // With a fatal finding, the error is a [*LoadError]; other errors are those of
-// [Open] and [Snapshot]. The verdict is nil with those only. What other users'
-// programs have mapped can be seen by root only.
+// [Open] and [Snapshot]. The verdict is nil with those only. What other
+// programs have mapped can be seen by an unconfined root only; for others there is
+// a warning where that matters.
 func CheckLoad(ctx context.Context, d string, n Needs, opts LoadOptions) (*Verdict, error) {
 	c := loadCheck{needs: n, opts: opts, path: d}
 	if opts.MapSize == 0 {
 		c.opts.MapSize = DefaultMapSize
 	}
+	c.opts.MapSize = max(c.opts.MapSize, 0)
 	c.names()
 	if err := c.mainRoom(ctx); err != nil {
 		return nil, err
@@ -93,6 +105,12 @@ func CheckLoad(ctx context.Context, d string, n Needs, opts LoadOptions) (*Verdi
 		}
 	}
 	c.mapSizes()
+	if opts.Keep {
+		var err error
+		if c.copies, err = KeepSize(ctx, d); err != nil {
+			return nil, err
+		}
+	}
 	if err := c.disk(); err != nil {
 		return nil, err
 	}
@@ -115,6 +133,7 @@ type loadCheck struct {
 	path    string
 	needs   Needs
 	opts    LoadOptions
+	copies  uint64 // bytes that Keep needs
 	verdict Verdict
 }
 
@@ -147,23 +166,9 @@ type fileState struct {
 
 // look reads the state of a data file that programs may be writing.
 func look(ctx context.Context, path string) (fileState, error) {
-	f, err := openRegular(path, os.O_RDONLY)
-	if errors.Is(err, os.ErrNotExist) {
-		return fileState{}, nil
-	}
-	if err != nil {
-		return fileState{}, err
-	}
-	defer f.Close()
-	src := fileSource(f, path)
 	var state fileState
-	state.meta, err = src.stable(ctx, func(m *meta) error {
-		state.free = nil
-		e, err := newEnv(src, math.MaxInt64, m)
-		if err != nil {
-			return err
-		}
-		state.entries, state.depth = 0, 0
+	err := inPlace(ctx, path, func(e *Env) error {
+		state = fileState{exists: true, meta: e.meta}
 		for _, n := range e.named {
 			state.entries += n.db.amount
 			state.depth = max(state.depth, uint64(n.db.depth))
@@ -173,10 +178,12 @@ func look(ctx context.Context, path string) (fileState, error) {
 			return nil
 		})
 	})
+	if errors.Is(err, os.ErrNotExist) {
+		return fileState{}, nil
+	}
 	if err != nil {
 		return fileState{}, err
 	}
-	state.exists = true
 	state.readers, err = readers(path)
 	state.unknown = errors.Is(err, errLockLayout)
 	if err != nil && !state.unknown {

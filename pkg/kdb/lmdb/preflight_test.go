@@ -214,6 +214,20 @@ func TestSmallMap(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	// A process whose map is not to be seen, as this one has none: it matters
+	// where mapsize was raised since the last change of the file, which had 8.
+	for _, c := range []struct {
+		principals int
+		warned     bool
+	}{{5000, false}, {40000, true}} {
+		v, err := CheckLoad(t.Context(), d, needs(c.principals), LoadOptions{MapSize: 128})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if found := fmt.Sprint(v.Findings); strings.Contains(found, "if it was started with a mapsize below 12, it cannot read that") != c.warned {
+			t.Errorf("%d principals: %s", c.principals, found)
+		}
+	}
 }
 
 func TestCheckLoadDamaged(t *testing.T) {

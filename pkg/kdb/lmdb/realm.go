@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/kprop/kprop/pkg/dump"
 )
@@ -44,6 +45,23 @@ func OpenRealm(ctx context.Context, d string, opts RealmOptions) (*Realm, error)
 	return r.checked(err)
 }
 
+// View calls f with the principals and policies of the database d, which
+// programs may be writing, as they are in the file: nothing is copied. If they
+// were overwritten meanwhile, f is called again, and what it had before, an error
+// too, means nothing. f must be done with the Realm when it returns, and not
+// close it. There is no lockout data in it.
+//
+// The error is that of f, those of [Open], or wraps [ErrBusy] or [ErrNoDatabase].
+func View(ctx context.Context, d string, f func(*Realm) error) error {
+	return inPlace(ctx, mainFile(d), func(e *Env) error {
+		r, err := NewRealm(e, nil)
+		if err != nil {
+			return err
+		}
+		return f(r)
+	})
+}
+
 // NewRealm puts a realm together from what [Open] or [Read] gave. lockout may be
 // nil. Close of the Realm closes both.
 func NewRealm(main, lockout *Env) (*Realm, error) {
@@ -72,6 +90,14 @@ const (
 	policies   = "policy"
 	lockouts   = "lockout"
 )
+
+// namesIn are the databases that klmdb has in a data file.
+func namesIn(path string) []string {
+	if strings.HasSuffix(path, lockoutFile("")) {
+		return []string{lockouts}
+	}
+	return []string{principals, policies}
+}
 
 // Close ends the snapshot.
 func (r *Realm) Close() error {

@@ -33,6 +33,7 @@ func (c *loadCheck) room(path string, f *fileState) (Room, error) {
 		}
 		r.Pages = f.meta.last + 1
 		r.Reusable = f.reusable()
+		r.Stored = f.meta.mapSize
 	}
 	r.MapPages = max(uint64(c.opts.MapSize)*mib/uint64(r.PageSize), r.Pages)
 	return r, nil
@@ -120,12 +121,19 @@ func (c *loadCheck) mapSizes() {
 	enough := max(need+need/4, 4*(c.needs.MainPages+c.needs.ChainPages))
 	v.MapSize = int((enough*size/mib/16 + 1) * 16)
 	for _, r := range []Room{v.Main, v.Lockout} {
-		if r.Path == "" || r.NeedPages+1 <= r.MapPages {
+		// A quarter is what a realm may grow by before somebody looks again.
+		if r.Path == "" || r.NeedPages+1+r.NeedPages/4 <= r.MapPages {
 			continue
 		}
-		c.find(true, fmt.Sprintf("the load needs up to %d MiB in %s, old and new pages together, and mapsize allows %d",
-			inMiB(r.NeedPages+1, r.PageSize), r.Path, inMiB(r.MapPages, r.PageSize)), c.setMapSize())
+		need, have := r.MiB()
+		c.find(r.NeedPages+1 > r.MapPages, fmt.Sprintf("the load needs up to %d MiB in %s, old and new pages together, and mapsize allows %d",
+			need, r.Path, have), c.setMapSize())
 	}
+}
+
+// MiB is how much of the map the load needs at most, and how much there is.
+func (r Room) MiB() (need, have uint64) {
+	return inMiB(r.NeedPages+1, r.PageSize), inMiB(r.MapPages, r.PageSize)
 }
 
 func inMiB(pages uint64, pageSize int) uint64 { return (pages*uint64(pageSize) + mib - 1) / mib }
@@ -158,13 +166,26 @@ func (c *loadCheck) processes() error {
 			continue // was reported, or the file is gone
 		}
 		for _, r := range users {
-			if size := mapped(r.pid, st); r.alive && size > 0 && size < need {
-				c.find(true, fmt.Sprintf("process %d has mapped only %d MiB of %s and could not read it after the load, which may need %d",
-					r.pid, size/mib, room.Path, inMiB(room.NeedPages, room.PageSize)), "restart krb5kdc, kadmind and kpropd with the present mapsize")
+			if r.alive {
+				c.process(r.pid, mapped(r.pid, st), need, room)
 			}
 		}
 	}
 	return nil
+}
+
+// process is about one that has mapped size bytes, or an unknown number.
+func (c *loadCheck) process(pid int, size, need uint64, room Room) {
+	switch {
+	case size > 0 && size < need:
+		c.find(true, fmt.Sprintf("process %d has mapped only %d MiB of %s and could not read it after the load, which may need %d",
+			pid, size/mib, room.Path, inMiB(need, 1)), "restart krb5kdc, kadmind and kpropd with the present mapsize")
+	case size == 0 && need > room.Stored:
+		// mapsize is larger than when the file was last changed. Whether before
+		// or after the start of this process, is not to be seen.
+		c.find(false, fmt.Sprintf("process %d has %s open; if it was started with a mapsize below %d, it cannot read that after the load",
+			pid, room.Path, inMiB(need, 1)), "if mapsize was raised since: restart krb5kdc and kadmind; kpropd check, run as root, tells")
+	}
 }
 
 // disk looks for room for what the files may grow by. LMDB writes pages as it
@@ -179,8 +200,12 @@ func (c *loadCheck) disk() error {
 	for _, r := range []Room{c.verdict.Main, c.verdict.Lockout} {
 		need += (r.NeedPages - min(r.NeedPages, r.Pages)) * uint64(r.PageSize)
 	}
-	if have := st.Bavail * uint64(st.Bsize); need > have {
-		c.find(true, fmt.Sprintf("the load may write %d MiB more to %s, where %d are free", need/mib+1, dir, have/mib),
+	if have := st.Bavail * uint64(st.Bsize); need+c.copies > have {
+		beside := ""
+		if c.copies > 0 {
+			beside = fmt.Sprintf(" and a copy of the database of %d MiB beside it", c.copies/mib+1)
+		}
+		c.find(true, fmt.Sprintf("the load may write %d MiB more to %s%s, where %d are free", need/mib+1, dir, beside, have/mib),
 			"make room there")
 	}
 	return nil

@@ -112,6 +112,29 @@ func (s source) stable(ctx context.Context, f func(*meta) error) (*meta, error) 
 	return nil, fmt.Errorf("read %s: %w", s.path, ErrBusy)
 }
 
+// inPlace calls f with the newest snapshot of a data file that programs may be
+// writing, as stable does. f may call nothing that needs the Env afterwards.
+func inPlace(ctx context.Context, path string, f func(*Env) error) error {
+	file, err := openRegular(path, os.O_RDONLY)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	src := fileSource(file, path)
+	_, err = src.stable(ctx, func(m *meta) error {
+		size, err := src.size()
+		if err != nil {
+			return err
+		}
+		e, err := newEnv(src, size, m)
+		if err != nil {
+			return err
+		}
+		return f(e)
+	})
+	return err
+}
+
 // pause waits a little longer before each try.
 func pause(ctx context.Context, try int) error {
 	if try == 0 {
