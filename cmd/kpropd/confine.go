@@ -35,7 +35,7 @@ func confineTo(p confine.Places, o *options, in *input, log *zap.Logger) {
 	if in.kind == connection || inBackground() {
 		tell = log.Debug
 	}
-	if !o.loadsByMIT(profile.DefaultLayout()) {
+	if !o.installedLoads(profile.DefaultLayout()) {
 		tell(confine.ErrNot.Error() + ": what the program of the option -p needs is not known")
 		return
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/kprop/kprop/internal/config"
+	"github.com/kprop/kprop/pkg/kdb"
 	"github.com/kprop/kprop/pkg/profile"
 	"github.com/kprop/kprop/pkg/replica"
 	"github.com/kprop/kprop/pkg/transport"
@@ -83,8 +84,13 @@ func serverOptions(o *options, l profile.Layout) replica.Options {
 	}
 }
 
-// loadsByMIT reports whether it is not another program that -p names.
-func (o *options) loadsByMIT(l profile.Layout) bool { return sameFileAt(o.kdb5Util, l.KDB5Util) }
+// loadsByMIT reports whether it is MIT's kdb5_util that loads, not another
+// program that -p names.
+func (o *options) loadsByMIT(l profile.Layout) bool { return kdb.IsUtil(o.kdb5Util, l.KDB5Util) }
+
+// installedLoads reports whether it is the kdb5_util of this host's packages, of
+// which is known where it has its files.
+func (o *options) installedLoads(l profile.Layout) bool { return sameFileAt(o.kdb5Util, l.KDB5Util) }
 
 // sameFileAt reports whether two paths name the same file.
 func sameFileAt(a, b string) bool {

@@ -34,6 +34,8 @@ func launch(role string, command []string) error {
 	case "faults":
 		injectFault()
 		os.Exit(run("kpropd", command, os.Stdout, os.Stderr))
+	case "kdb5_util":
+		return fakeUtil(command)
 	}
 	return fmt.Errorf("unknown role %q", role)
 }

@@ -91,6 +91,16 @@ func (p Propagation) remote(err error) []Finding {
 		_, path, _ := strings.Cut(text, "the stash ")
 		path, _, _ = strings.Cut(path, " on this host")
 		return []Finding{stashAt(p.Replica, safePath(path))}
+	case strings.Contains(text, "deleted the LMDB database"):
+		return []Finding{{
+			Problem: "krb5kdc on " + p.Replica + " has lost the files that it had open; why the load failed stands in the message above",
+			Remedy:  []string{p.on("systemctl restart krb5-kdc    (Red Hat: krb5kdc)"), p.on("kpropd check")},
+		}}
+	case strings.Contains(text, "into the LMDB database"):
+		return []Finding{{
+			Problem: "the LMDB database of " + p.Replica + " cannot take this one; the message above names the setting",
+			Remedy:  []string{p.on("kpropd check    (after the change, before the next propagation)")},
+		}}
 	case strings.Contains(text, "No space left"), strings.HasSuffix(text, "make room there"):
 		return []Finding{{Problem: "the disk of " + p.Replica + " is full", Remedy: []string{p.on("df -h")}}}
 	case strings.Contains(text, dump.ErrWrongRealm.Error()):

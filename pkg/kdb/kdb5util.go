@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 )
@@ -21,6 +22,18 @@ type Util struct {
 	Grace    time.Duration // from SIGTERM to SIGKILL when ctx ends; 0: 5 seconds
 	// Started, if not nil, is called with the program's process number.
 	Started func(pid int)
+}
+
+// IsUtil reports whether a program is MIT's kdb5_util: the one that is installed,
+// or one of that name, as of another build. Any other is a loader of somebody's
+// own, of which nothing is known.
+func IsUtil(path, installed string) bool {
+	if filepath.Base(path) == filepath.Base(installed) {
+		return true
+	}
+	a, errA := os.Stat(path)
+	b, errB := os.Stat(installed)
+	return errA == nil && errB == nil && os.SameFile(a, b)
 }
 
 // UtilError is a run of kdb5_util that failed.

@@ -44,7 +44,7 @@ func syncDir(path string) error {
 // principals durable (reference kdb-formats.md 1.9). A file that is not there
 // belongs to another back end.
 func SyncDatabase(name string) error {
-	for _, suffix := range []string{"", ".kadm5", ".mdb"} {
+	for _, suffix := range []string{"", ".kadm5", ".mdb", ".lockout.mdb"} {
 		if err := syncFile(name + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}

@@ -268,7 +268,7 @@ func (s *Server) load(ctx context.Context, file string, r *dump.Report) error {
 	if s.stages() {
 		return s.loadStaged(ctx, file, r)
 	}
-	if err := s.runLoad(ctx, s.o.Database, file); err != nil {
+	if err := s.loadKeeping(ctx, file); err != nil {
 		return err
 	}
 	if err := kdb.SyncDatabase(s.database()); err != nil {

@@ -18,7 +18,8 @@ import (
 
 // readBack makes sure that the database that was loaded is the one that was
 // meant: K/M, and a principal of the dump if it has another with keys, are in
-// it with the same keys. It has kdb5_util dump just these, into a pipe.
+// it with the same keys. It has kdb5_util dump just these, into a pipe, but reads
+// LMDB itself.
 func (s *Server) readBack(ctx context.Context, database string, r *dump.Report) error {
 	if !s.o.ReadBack || !s.o.MITLoader {
 		return nil
@@ -58,6 +59,9 @@ func missing(want []*dump.Principal, found map[string]*dump.Principal) error {
 
 // dumpOnly gives the named principals of a database.
 func (s *Server) dumpOnly(ctx context.Context, database string, names []*dump.Principal) (found map[string]*dump.Principal, err error) {
+	if s.klmdb() {
+		return s.onlyOfLMDB(ctx, names)
+	}
 	var patterns []string
 	for _, p := range names {
 		// A pattern must match the whole name; the two dialects quote alike.

@@ -88,7 +88,8 @@ type Server struct {
 	drains       chan struct{}
 }
 
-// New prepares a server. Errors name what in the profile is wrong.
+// New prepares a server. What a load has left that was broken off when another
+// process ended is put in order. Errors name what in the profile is wrong.
 func New(ctx context.Context, o Options) (*Server, error) {
 	s, err := newLoader(o)
 	if err != nil {
@@ -97,6 +98,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	if err := s.recoverStaging(ctx); err != nil {
 		s.log.Error("what an earlier kpropd has left could not be cleared away; the next load tries again", zap.Error(err))
 	}
+	s.recoverAtStart(ctx)
 	s.acceptor, err = s.newAcceptor(ctx)
 	return s, err
 }

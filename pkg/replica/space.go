@@ -40,14 +40,19 @@ func (s *Server) checkSpace(size int64, log *zap.Logger) error {
 	}
 	dumpDir, dbDir := filepath.Dir(s.o.File), filepath.Dir(s.database())
 	forDatabase := size / allTenths * databaseTenths
+	copied := ""
+	if spare := s.spareBytes(); spare > 0 {
+		forDatabase += min(spare, math.MaxInt64-forDatabase)
+		copied = ", with a copy of the one before,"
+	}
 	if sameDevice(dumpDir, dbDir) {
 		both := size + min(forDatabase, math.MaxInt64-size)
-		return s.checkRoom(dumpDir, both, fmt.Sprintf("the dump of %d bytes and the database made of it need", size), log)
+		return s.checkRoom(dumpDir, both, fmt.Sprintf("the dump of %d bytes and the database made of it need", size)+copied, log)
 	}
 	if err := s.checkRoom(dumpDir, size, "the dump needs", log); err != nil {
 		return err
 	}
-	return s.checkRoom(dbDir, forDatabase, fmt.Sprintf("the database made of the dump of %d bytes needs", size), log)
+	return s.checkRoom(dbDir, forDatabase, fmt.Sprintf("the database made of the dump of %d bytes needs", size)+copied, log)
 }
 
 // checkRoom refuses if fewer than need bytes are free in a directory.

@@ -212,15 +212,23 @@ func (s *Server) baselineOfDatabase(ctx context.Context, why string) baseline {
 	if !s.o.ReadBack || !s.o.MITLoader {
 		return baseline{why: why}
 	}
-	var report *dump.Report
-	err := s.dumpDatabase(ctx, s.o.Database, nil, func(r io.Reader) (err error) {
-		report, err = s.verifyAll(ctx, r)
-		return err
-	})
+	report, err := s.verifyDatabase(ctx)
 	if err != nil {
 		return baseline{why: why}
 	}
 	return baseline{state: newState(report, "", time.Now())}
+}
+
+// verifyDatabase verifies the database as the dump that it would give.
+func (s *Server) verifyDatabase(ctx context.Context) (report *dump.Report, err error) {
+	if s.klmdb() {
+		return s.verifyLMDB(ctx)
+	}
+	err = s.dumpDatabase(ctx, s.o.Database, nil, func(r io.Reader) (err error) {
+		report, err = s.verifyAll(ctx, r)
+		return err
+	})
+	return report, err
 }
 
 // verifyAll verifies a dump that is on the disk, until ctx ends.
