@@ -15,8 +15,8 @@ import (
 	"github.com/kprop/kprop/pkg/transport"
 )
 
-// deep reads the whole live database, as kdb5_util dumps it into a pipe, and
-// tries the stash on it. No file is made. An empty program is that of the
+// deep reads the whole live database, as kdb5_util dumps it into a pipe, or
+// itself if it is of LMDB, and tries the stash on it. No file is made. An empty program is that of the
 // installation, an empty database that of kdc.conf.
 func (h *host) deep(ctx context.Context, program, database string) []Item {
 	var s series
@@ -30,11 +30,15 @@ func (h *host) deep(ctx context.Context, program, database string) []Item {
 		s.add(name, skipItem("it needs %q, see there", nameKDCConf))
 	case !f.present():
 		s.add(name, skipItem("there is none yet"))
+	case h.settings.DBLibrary == "klmdb":
+		s.add(name, h.readLMDB(ctx))
 	default:
 		s.add(name, h.readLive(ctx, program, database))
 	}
 	return s.items
 }
+
+const mendLive = "on the primary: restore the last good dump with kdb5_util load; on a replica: propagate again"
 
 // maxSaid bounds what is kept of kdb5_util's messages, in bytes.
 const maxSaid = 4 << 10
@@ -65,17 +69,23 @@ func (h *host) readLive(ctx context.Context, program, database string) []Item {
 	text := strings.TrimSpace(said.String())
 	switch {
 	case bad != nil && text != "":
-		return failItem(fmt.Sprintf("kdb5_util cannot dump the database: %s", text), "on a replica: propagate again; on the primary: restore the last good dump with kdb5_util load")
+		return failItem(fmt.Sprintf("kdb5_util cannot dump the database: %s", text), mendLive)
 	case bad != nil:
-		return failItem(fmt.Sprintf("what kdb5_util dumps of the database is not whole: %v", bad), "on a replica: propagate again; on the primary: restore the last good dump with kdb5_util load")
+		return failItem(fmt.Sprintf("what kdb5_util dumps of the database is not whole: %v", bad), mendLive)
 	}
-	if _, stash := kdb.CheckStash(report.KM, h.settings.StashFile); stash != nil {
-		return failItem(fmt.Sprintf("the stash does not open the live database: %v", stash), stashAt("this host", h.settings.StashFile).Remedy...)
-	}
-	if err != nil {
+	items := h.wholeLive(report)
+	if err != nil && items[0].Verdict == OK {
 		return warnItem(fmt.Sprintf("the database is whole (%d principals), but kdb5_util dump ended with %v: %s", report.Principals, err, text))
 	}
-	return okItem("%d principals and %d policies, whole, and the stash opens it", report.Principals, report.Policies)
+	return items
+}
+
+// wholeLive tries the stash on a database that was read to its end.
+func (h *host) wholeLive(r *dump.Report) []Item {
+	if _, stash := kdb.CheckStash(r.KM, h.settings.StashFile); stash != nil {
+		return failItem(fmt.Sprintf("the stash does not open the live database: %v", stash), stashAt("this host", h.settings.StashFile).Remedy...)
+	}
+	return okItem("%d principals and %d policies, whole, and the stash opens it", r.Principals, r.Policies)
 }
 
 // firstBytes keeps what comes first.

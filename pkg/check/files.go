@@ -15,6 +15,7 @@ import (
 	"github.com/kprop/kprop/internal/keytab"
 	"github.com/kprop/kprop/pkg/dump"
 	"github.com/kprop/kprop/pkg/kdb"
+	"github.com/kprop/kprop/pkg/kdb/lmdb"
 	"github.com/kprop/kprop/pkg/transport"
 )
 
@@ -179,7 +180,7 @@ func openToOthers(path, what string, mode fs.FileMode) []Item {
 // checkModes looks at mode and owner of everything that holds keys, but the
 // stash, which has its own check.
 func (f *files) checkModes(context.Context) []Item {
-	paths := f.databaseFiles()
+	paths := append(f.databaseFiles(), lmdb.SpareFiles(f.database())...)
 	if path, err := keytab.Path(f.keytabName()); err == nil {
 		paths = append(paths, path)
 	}
@@ -212,10 +213,10 @@ func (f *files) checkModes(context.Context) []Item {
 // kdb-lmdb.md 1).
 func (f *files) databaseFiles() []string {
 	var list []string
-	for _, suffix := range []string{"", ".kadm5", ".ulog", ".mdb", ".lockout.mdb"} {
+	for _, suffix := range []string{"", ".kadm5", ".ulog"} {
 		list = append(list, f.database()+suffix)
 	}
-	return list
+	return append(list, lmdb.Files(f.database())...)
 }
 
 // size is that of all files of the database that is there, in bytes.

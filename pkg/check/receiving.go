@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/kprop/kprop/pkg/kdb"
 	"github.com/kprop/kprop/pkg/profile"
 	"github.com/kprop/kprop/pkg/transport"
 )
@@ -56,6 +57,9 @@ func (o Receiving) Check(ctx context.Context) []Item {
 	h.do(ctx, "received dump", []string{nameKDCConf}, f.checkReceived)
 	h.do(ctx, nameStash, []string{nameKDCConf}, f.checkStash)
 	h.do(ctx, nameDatabase, []string{nameKDCConf}, f.checkDatabase)
+	if h.settings.DBLibrary == "klmdb" && kdb.IsUtil(o.KDB5Util, l.KDB5Util) {
+		h.do(ctx, nameLMDB, []string{nameDatabase}, f.checkLMDB)
+	}
 	h.do(ctx, "key files", []string{nameKDCConf}, f.checkModes)
 	h.do(ctx, "iprop", []string{nameKDCConf}, h.checkIprop)
 	h.do(ctx, "krb5kdc", []string{nameKeytab, nameDatabase}, f.checkOwnKDC)
