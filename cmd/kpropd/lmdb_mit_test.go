@@ -1,3 +1,6 @@
+//go:build klmdb
+
+// Run with: .ci/klmdb DIR && KPROP_KLMDB=DIR go test -tags klmdb -run OfMIT ./pkg/kdb/lmdb ./cmd/kpropd
 package main
 
 import (
@@ -34,7 +37,7 @@ func digest(t *testing.T, text string) string {
 // TestLMDBOfMIT is the whole way with MIT's own programs and module.
 func TestLMDBOfMIT(t *testing.T) {
 	if os.Getenv(klmdbEnv) == "" {
-		t.Skipf("%s names no directory with klmdb.so; make one with .ci/klmdb", klmdbEnv)
+		t.Fatalf("%s names no directory with klmdb.so; make one with .ci/klmdb", klmdbEnv)
 	}
 	r := startRealm(t)
 	n := r.Replica

@@ -1,3 +1,6 @@
+//go:build klmdb
+
+// Run with: .ci/klmdb DIR && KPROP_KLMDB=DIR go test -tags klmdb -run OfMIT ./pkg/kdb/lmdb ./cmd/kpropd
 package lmdb_test
 
 import (
@@ -106,7 +109,7 @@ func someDump(t *testing.T, n int, r *rand.Rand, large, shuffled bool) []byte {
 // after the other goes into the same database, near to what fits.
 func TestCheckLoadOfMIT(t *testing.T) {
 	if os.Getenv(klmdbEnv) == "" {
-		t.Skipf("%s names no directory with klmdb.so; make one with .ci/klmdb", klmdbEnv)
+		t.Fatalf("%s names no directory with klmdb.so; make one with .ci/klmdb", klmdbEnv)
 	}
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
