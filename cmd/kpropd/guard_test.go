@@ -21,9 +21,15 @@ type guard struct {
 
 func newGuard(t *testing.T) *guard {
 	t.Helper()
-	g := &guard{r: startRealm(t)}
+	return newGuardOf(t, startRealm(t))
+}
+
+// newGuardOf starts kpropd with these arguments.
+func newGuardOf(t *testing.T, r *krbtest.Realm, args ...string) *guard {
+	t.Helper()
+	g := &guard{r: r}
 	g.host = fmt.Sprintf("host/%s@%s", must(krbtest.LocalHost())(t), g.r.Name)
-	g.d = g.r.StartKpropd(t, ourKpropd)
+	g.d = g.r.StartKpropd(t, ourKpropd, args...)
 	mustSucceed(t, g.r, "", g.d, "127.0.0.1")
 	g.good = []byte(content(t, g.r.Primary.DumpFile))
 	return g

@@ -19,13 +19,13 @@ type tamperer struct {
 	target string
 
 	mu     sync.Mutex
-	how    tampering
+	how    manner
 	active sync.WaitGroup
 }
 
-// tampering gets both ends of a connection and returns when it is through; they
+// manner gets both ends of a connection and returns when it is through; they
 // are closed afterwards.
-type tampering struct {
+type manner struct {
 	what string
 	late bool // see outcome
 	do   func(client, server *net.TCPConn)
@@ -57,7 +57,7 @@ func startTamperer(t *testing.T, port int) *tamperer {
 	return x
 }
 
-func (x *tamperer) set(how tampering) {
+func (x *tamperer) set(how manner) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.how = how
@@ -113,7 +113,7 @@ func carry(to io.Writer, from io.Reader) { _, _ = io.Copy(to, from) }
 func (x *tamperer) measure(t *testing.T, v *victim, p side) (up, down int64, frames int) {
 	t.Helper()
 	var sent, answered bytes.Buffer
-	x.set(tampering{do: func(client, server *net.TCPConn) {
+	x.set(manner{do: func(client, server *net.TCPConn) {
 		both(client, server,
 			func(to io.Writer, from io.Reader) { carry(io.MultiWriter(to, &sent), from) },
 			func(to io.Writer, from io.Reader) { carry(io.MultiWriter(to, &answered), from) })
@@ -146,8 +146,8 @@ func cut(client, server *net.TCPConn, reset bool) {
 }
 
 // cutAfter lets the client's side run until carry returns, and then cuts.
-func cutAfter(what string, reset bool, up func(to io.Writer, from io.Reader)) tampering {
-	return tampering{what: fmt.Sprintf("%s, reset %v", what, reset), do: func(client, server *net.TCPConn) {
+func cutAfter(what string, reset bool, up func(to io.Writer, from io.Reader)) manner {
+	return manner{what: fmt.Sprintf("%s, reset %v", what, reset), do: func(client, server *net.TCPConn) {
 		go carry(client, server)
 		up(server, client)
 		cut(client, server, reset)
@@ -155,7 +155,7 @@ func cutAfter(what string, reset bool, up func(to io.Writer, from io.Reader)) ta
 }
 
 // cutFrames cuts behind so many messages of the client.
-func cutFrames(n int, reset bool) tampering {
+func cutFrames(n int, reset bool) manner {
 	return cutAfter(fmt.Sprintf("after message %d", n), reset, func(to io.Writer, from io.Reader) {
 		for range n {
 			var length [4]byte
@@ -173,22 +173,22 @@ func cutFrames(n int, reset bool) tampering {
 }
 
 // cutBytes cuts behind so many bytes of the client.
-func cutBytes(n int64, reset bool) tampering {
+func cutBytes(n int64, reset bool) manner {
 	return cutAfter(fmt.Sprintf("after %d bytes", n), reset, func(to io.Writer, from io.Reader) { _, _ = io.CopyN(to, from, n) })
 }
 
 // stall carries so many bytes of the client and then nothing, until kpropd has
 // had enough.
-func stall(n int64) tampering {
-	return tampering{what: fmt.Sprintf("after %d bytes", n), do: func(client, server *net.TCPConn) {
+func stall(n int64) manner {
+	return manner{what: fmt.Sprintf("after %d bytes", n), do: func(client, server *net.TCPConn) {
 		go func() { _, _ = io.CopyN(server, client, n) }()
 		carry(client, server)
 	}}
 }
 
 // cutAnswer cuts behind so many bytes of the server.
-func cutAnswer(n int64) tampering {
-	return tampering{what: fmt.Sprintf("after %d bytes of the answer", n), late: true, do: func(client, server *net.TCPConn) {
+func cutAnswer(n int64) manner {
+	return manner{what: fmt.Sprintf("after %d bytes of the answer", n), late: true, do: func(client, server *net.TCPConn) {
 		go carry(server, client)
 		_, _ = io.CopyN(client, server, n)
 		cut(client, server, false)
@@ -196,7 +196,7 @@ func cutAnswer(n int64) tampering {
 }
 
 // flip changes one bit.
-func flip(offset int64, bit uint, to direction) tampering {
+func flip(offset int64, bit uint, to direction) manner {
 	flipped := func(to io.Writer, from io.Reader) {
 		var b [1]byte
 		if _, err := io.CopyN(to, from, offset); err != nil {
@@ -215,7 +215,7 @@ func flip(offset int64, bit uint, to direction) tampering {
 	if to == toClient {
 		up, down = carry, flipped
 	}
-	return tampering{what: fmt.Sprintf("bit %d of byte %d", bit, offset), late: to == toClient, do: func(client, server *net.TCPConn) {
+	return manner{what: fmt.Sprintf("bit %d of byte %d", bit, offset), late: to == toClient, do: func(client, server *net.TCPConn) {
 		both(client, server, up, down)
 	}}
 }

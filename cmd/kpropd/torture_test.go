@@ -239,7 +239,7 @@ func TestTortureConnection(t *testing.T) {
 	}
 }
 
-func (v *victim) tamper(t *testing.T, x *tamperer, p side, kind string, how tampering) {
+func (v *victim) tamper(t *testing.T, x *tamperer, p side, kind string, how manner) {
 	t.Helper()
 	x.set(how)
 	o := v.send(t, p, x.port)
