@@ -145,6 +145,8 @@ func TestExplainCredentials(t *testing.T) {
 		{"no KDC", credential(fmt.Errorf("%w: %w", transport.ErrKDCUnreachable, errors.New("a\nlast attempt"))),
 			[]string{"no KDC of R answers (last attempt)", "krb5-kdc", "kinit -k -t /etc/krb5.keytab host/kdc1.test@R"}},
 		{"KDC's clock", credential(fmt.Errorf("%w: 1h", transport.ErrKDCSkew)), []string{"this host (kdc1.test) and of the KDC differ"}},
+		{"false answer", credential(fmt.Errorf("%w: the session key is of another enctype", transport.ErrKDCReply)),
+			[]string{"answers something else than was asked (the session key is of another enctype)", "are these the KDCs of R?", "kinit -k -t /etc/krb5.keytab"}},
 		{"wrong key", credential(&transport.Error{Code: transport.CodeBadIntegrity}), []string{"is not the one that the KDC has", "klist -k", "kvno", ktadd}},
 		{"preauth", kdcError(transport.CodePreauthFailed), []string{"is not the one that the KDC has", ktadd}},
 		{"server", kdcError(transport.CodeServerUnknown), []string{"the KDC has no host/kdc2.test@R", "kdc2 the name", "addprinc -randkey host/kdc2.test@R", "on kdc2:  kadmin -q 'ktadd host/kdc2.test@R'"}},

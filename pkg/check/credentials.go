@@ -43,6 +43,11 @@ func (p Propagation) credentials(err error) []Finding {
 		return []Finding{{Problem: "kprop must read the keytab " + p.keytabPath(), Remedy: []string{"run it as root"}}}
 	case errors.Is(err, transport.ErrKDCSkew):
 		return []Finding{p.clock("the KDC")}
+	case errors.Is(err, transport.ErrKDCReply):
+		return []Finding{{
+			Problem: "the KDC answers something else than was asked (" + afterText(err, transport.ErrKDCReply.Error()+": ") + "): somebody on the way changed it",
+			Remedy:  []string{"grep 'kdc *=' " + krb5Conf() + "    (are these the KDCs of " + p.Realm + "?)", "KRB5_TRACE=/dev/stderr kinit -k -t " + p.keytabPath() + " " + p.Client},
+		}}
 	case errors.As(err, &remote):
 		return p.kdcSays(remote)
 	case errors.As(err, &own) && own.Code == transport.CodeBadIntegrity:

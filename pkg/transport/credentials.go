@@ -280,7 +280,8 @@ func parseETypeInfo2(der []byte) ([]int32, bool) {
 // asRep is what is needed of an AS-REP (RFC 4120 5.4.2).
 type asRep struct {
 	client principal.Name
-	ticket []byte // DER as received
+	ticket []byte         // DER as received
+	server principal.Name // that the ticket names; nothing protects it
 	enc    encrypted
 }
 
@@ -299,9 +300,11 @@ func parseASRep(msg []byte) (*asRep, *Error) {
 	if !ok0 || !ok1 || !ok2 || !ok3 || !ok4 {
 		return nil, malformed("the AS-REP")
 	}
-	if _, ok := parseTicket(tkt); !ok {
+	t, ok := parseTicket(tkt)
+	if !ok {
 		return nil, malformed("the ticket of the AS-REP")
 	}
+	r.server = principal.Name{Realm: t.realm, Components: t.server}
 	r.client = principal.Name{Realm: realm, Components: comps}
 	r.ticket = bytes.Clone(tkt)
 	return &r, nil
@@ -355,6 +358,11 @@ func (x *asExchange) open(reply []byte) (*Credentials, error) {
 	if bad != nil {
 		return nil, bad
 	}
+	// The request is not protected: somebody on the way may have struck the
+	// better enctypes out.
+	if err := x.askedFor("the reply", r.enc.etype); err != nil {
+		return nil, err
+	}
 	key, kvno, err := x.key(enctype.ID(r.enc.etype), r.enc.kvno)
 	if err != nil {
 		return nil, err
@@ -369,8 +377,11 @@ func (x *asExchange) open(reply []byte) (*Credentials, error) {
 	if bad != nil {
 		return nil, bad
 	}
-	if p.nonce != int64(x.req.ReqBody.Nonce) || !r.client.Equal(x.Client) || !p.server.Equal(x.Server) {
-		return nil, fmt.Errorf("%w: %s", ErrKDCReply, cleanText(fmt.Sprintf("it is for client %v, server %v", r.client, p.server)))
+	if p.nonce != int64(x.req.ReqBody.Nonce) || !r.client.Equal(x.Client) || !p.server.Equal(x.Server) || !r.server.Equal(x.Server) {
+		return nil, fmt.Errorf("%w: %s", ErrKDCReply, cleanText(fmt.Sprintf("it is for client %v, server %v, with a ticket for %v", r.client, p.server, r.server)))
+	}
+	if err := x.askedFor("the session key", int32(p.key.ID())); err != nil {
+		return nil, err
 	}
 	cred := &Credentials{Client: x.Client, Server: x.Server, Ticket: r.ticket, Key: p.key, EndTime: p.endTime}
 	if off := time.Until(p.authTime); off.Abs() > maxClockOffset {
@@ -382,4 +393,12 @@ func (x *asExchange) open(reply []byte) (*Credentials, error) {
 		}
 	}
 	return cred, nil
+}
+
+// askedFor refuses what is of an enctype that the request does not list.
+func (x *asExchange) askedFor(what string, id int32) error {
+	if slices.Contains(x.req.ReqBody.EType, id) {
+		return nil
+	}
+	return fmt.Errorf("%w: %s is of the enctype %v, which was not asked for", ErrKDCReply, what, enctype.ID(id))
 }

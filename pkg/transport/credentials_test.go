@@ -201,7 +201,10 @@ func TestFalseReplies(t *testing.T) {
 		{"server has fewer components", func(r *asReply) { r.server = principal.New(testRealm, "host") }, ErrKDCReply},
 		{"client", func(r *asReply) { r.client = other }, ErrKDCReply},
 		{"client's realm", func(r *asReply) { r.client.Realm = "OTHER.TEST\x1b" }, ErrKDCReply},
-		{"enctype", func(r *asReply) { r.key = subkeyOf(t, enctype.RC4) }, ErrNoKeys},
+		{"ticket for another service of the host", func(r *asReply) { r.ticketFor = principal.New(testRealm, "HTTP", replica.Components[1]) }, ErrKDCReply},
+		{"ticket of another realm", func(r *asReply) { r.ticketFor.Realm = "OTHER.TEST" }, ErrKDCReply},
+		{"enctype", func(r *asReply) { r.key = subkeyOf(t, enctype.RC4) }, ErrKDCReply},
+		{"enctype of the session key", func(r *asReply) { r.session = subkeyOf(t, enctype.AES128SHA1) }, ErrKDCReply},
 		{"key", func(r *asReply) { r.key = subkeyOf(t, enctype.AES256SHA1) }, &Error{}},
 		{"part of another message", func(r *asReply) { r.tag = tagEncAPRepPart }, &Error{}},
 	} {
@@ -221,6 +224,18 @@ func TestFalseReplies(t *testing.T) {
 			}
 		})
 	}
+	t.Run("enctype that the keytab has", func(t *testing.T) {
+		k, r := newKDC(t, enctype.AES256SHA1)
+		weak := subkeyOf(t, enctype.RC4)
+		if err := r.Keytab.Append(keytab.Entry{Principal: primary, KVNO: 2, EType: int32(weak.ID()), Key: weak.Bytes()}); err != nil {
+			t.Fatal(err)
+		}
+		k.spoil = func(r *asReply) { r.key = weak }
+		r.KDCs = []profile.KDC{k.start()}
+		if cred, err := GetCredentials(context.Background(), r); cred != nil || !errors.Is(err, ErrKDCReply) {
+			t.Errorf("%v, want %v", err, ErrKDCReply)
+		}
+	})
 	t.Run("TGS tag", func(t *testing.T) {
 		k, r := newKDC(t, enctype.AES256SHA1)
 		k.spoil = func(r *asReply) { r.tag = tagEncTGSPart }

@@ -46,7 +46,9 @@ type asReply struct {
 	client, server principal.Name // server in the encrypted part
 	nonce          int64
 	tag            uint8
+	ticketFor      principal.Name
 	key            *enctype.Key // encrypts the reply
+	session        *enctype.Key
 	authTime       time.Time
 	kvno           uint32
 }
@@ -279,23 +281,25 @@ func (k *fakeKDC) asRep(req *messages.ASReq) []byte {
 		client: principal.New(req.ReqBody.Realm, req.ReqBody.CName.NameString...),
 		server: principal.New(req.ReqBody.Realm, req.ReqBody.SName.NameString...),
 		nonce:  int64(req.ReqBody.Nonce), tag: tagEncASRepPart,
-		key: k.key, kvno: k.kvno, authTime: k.now(),
+		key: k.key, session: k.session, kvno: k.kvno, authTime: k.now(),
 	}
-	tkt := makeTicket(k.t, k.service, k.session, ticketOptions{
-		client: r.client, server: r.server, kvno: 3, start: r.authTime, end: r.authTime.Add(time.Hour),
-	})
+	client := r.client
+	r.ticketFor = r.server
 	if k.spoil != nil {
 		k.spoil(&r)
 	}
-	return r.marshal(k.t, tkt, k.session)
+	tkt := makeTicket(k.t, k.service, r.session, ticketOptions{
+		client: client, server: r.ticketFor, kvno: 3, start: r.authTime, end: r.authTime.Add(time.Hour),
+	})
+	return r.marshal(k.t, tkt)
 }
 
-func (r *asReply) plain(t testing.TB, session *enctype.Key) []byte {
+func (r *asReply) plain(t testing.TB) []byte {
 	t.Helper()
 	var b cryptobyte.Builder
 	b.AddASN1(appTag(r.tag), func(b *cryptobyte.Builder) {
 		b.AddASN1(casn1.SEQUENCE, func(b *cryptobyte.Builder) {
-			addTyped(b, 0, int32(session.ID()), session.Bytes())
+			addTyped(b, 0, int32(r.session.ID()), r.session.Bytes())
 			b.AddASN1(ctxTag(1), func(b *cryptobyte.Builder) { b.AddASN1(casn1.SEQUENCE, func(*cryptobyte.Builder) {}) })
 			addInt(b, 2, r.nonce)
 			b.AddASN1(ctxTag(4), func(b *cryptobyte.Builder) { b.AddASN1BitString([]byte{0, 0, 0, 0}) })
@@ -308,9 +312,9 @@ func (r *asReply) plain(t testing.TB, session *enctype.Key) []byte {
 	return mustBytes(t, &b)
 }
 
-func (r *asReply) marshal(t testing.TB, tkt []byte, session *enctype.Key) []byte {
+func (r *asReply) marshal(t testing.TB, tkt []byte) []byte {
 	t.Helper()
-	cipher, err := r.key.Encrypt(nil, r.plain(t, session), usageASRep)
+	cipher, err := r.key.Encrypt(nil, r.plain(t), usageASRep)
 	if err != nil {
 		t.Error(err)
 	}
