@@ -136,6 +136,28 @@ func TestEnctypeChoice(t *testing.T) {
 	}
 }
 
+// TestWeakOffer: a KDC, or somebody in its place, gets no timestamp under a key
+// of an enctype that krb5.conf does not permit, though the keytab has one.
+func TestWeakOffer(t *testing.T) {
+	k, r := newKDC(t, enctype.AES128SHA1)
+	weak := subkeyOf(t, enctype.RC4)
+	if err := r.Keytab.Append(keytab.Entry{Principal: primary, KVNO: 2, EType: int32(weak.ID()), Key: weak.Bytes()}); err != nil {
+		t.Fatal(err)
+	}
+	k.preauth, k.offers = true, []enctype.ID{enctype.RC4, enctype.AES128SHA1}
+	r.KDCs = []profile.KDC{k.start()}
+	c, err := GetCredentials(context.Background(), r)
+	k.checkCredentials(t, c, err)
+	k.offers = []enctype.ID{enctype.RC4}
+	before := len(k.requests())
+	if c, err := GetCredentials(context.Background(), r); c != nil || !errors.Is(err, ErrNoKeys) {
+		t.Errorf("%v, want %v", err, ErrNoKeys)
+	}
+	if n := len(k.requests()) - before; n != 1 {
+		t.Errorf("%d requests, want no second one with a timestamp", n)
+	}
+}
+
 func TestNoKeyOfTheClient(t *testing.T) {
 	k, r := newKDC(t, enctype.AES128SHA1)
 	r.KDCs = []profile.KDC{k.start()}

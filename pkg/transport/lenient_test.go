@@ -143,6 +143,32 @@ func TestInitiatorSubkey(t *testing.T) {
 	}
 }
 
+// TestWeakSubkey: one of an enctype that the replica's krb5.conf does not permit
+// is refused, though it would not be in use.
+func TestWeakSubkey(t *testing.T) {
+	p := newParties(t, enctype.AES256SHA1, ticketOptions{})
+	p.acceptor.Permitted = func(id enctype.ID) bool { return id != enctype.RC4 }
+	for _, id := range []enctype.ID{enctype.AES128SHA1, enctype.RC4} {
+		auth := oddAuth{seq: number(5), subkey: subkeyOf(t, id)}
+		msg := auth.marshal(t, p.cred, time.Now().UTC())
+		answer, err := acceptBytes(t, p, append(append([]byte(versions), announce(len(msg))...), msg...))
+		if id != enctype.RC4 {
+			if err != nil {
+				t.Errorf("a permitted subkey is refused: %v", err)
+			}
+			continue
+		}
+		var own *Error
+		if !errors.As(err, &own) || own.Code != CodeGeneric {
+			t.Errorf("Accept: %v", err)
+		}
+		remote, _, bad := parseError(cutMessages(t, answer[1:])[0])
+		if bad != nil || remote.Text != "Encryption type arcfour-hmac not permitted (allow_rc4 in krb5.conf of the replica)" {
+			t.Errorf("the client was told %v, %v", remote, bad)
+		}
+	}
+}
+
 // TestBlockSizes: a sender may cut the data as it likes, up to MaxBlock.
 func TestBlockSizes(t *testing.T) {
 	for _, id := range enctype.All() {
@@ -452,13 +478,16 @@ func TestEndInEachSlot(t *testing.T) {
 	}
 }
 
+// versions is what each client begins with.
+const versions = "\x00\x00\x00\x13KRB5_SENDAUTH_V1.0\x00\x00\x00\x00\x0akprop5_01\x00"
+
 // TestMutualAuthenticationIsRequired: MIT would go on without, and then a
 // recorded conversation could be played again.
 func TestMutualAuthenticationIsRequired(t *testing.T) {
 	p := newParties(t, enctype.AES256SHA1, ticketOptions{})
 	o := oddAuth{seq: number(5), calm: true}
 	msg := o.marshal(t, p.cred, time.Now().UTC())
-	sent := append([]byte("\x00\x00\x00\x13KRB5_SENDAUTH_V1.0\x00\x00\x00\x00\x0akprop5_01\x00"), announce(len(msg))...)
+	sent := append([]byte(versions), announce(len(msg))...)
 	answer, err := acceptBytes(t, p, append(sent, msg...))
 	var own *Error
 	if !errors.As(err, &own) || own.Code != CodeGeneric {
