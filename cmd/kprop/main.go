@@ -32,6 +32,7 @@ replica_host, where kpropd loads it.
   -d          print how much has been sent after each block
   -P port     port of kpropd, a number or a service name (default: krb5_prop, 754)
   -s keytab   keytab with the key of host/<this host> (default: the default keytab)
+      --no-verify send the dump even if it is damaged, cut or of another realm
       --help      print this text
       --version   print the version
 
@@ -58,6 +59,7 @@ of that name); kprop help VERB explains it:
 type options struct {
 	realm, file, port, keytab string
 	debug, help, version      bool
+	noVerify                  bool
 	hosts                     []string
 }
 
@@ -73,6 +75,7 @@ func parse(args []string) (*options, error) {
 	fs.BoolVarP(&o.debug, "debug", "d", false, "")
 	fs.BoolVarP(&o.help, "help", "h", false, "")
 	fs.BoolVar(&o.version, "version", false, "")
+	fs.BoolVar(&o.noVerify, "no-verify", false, "")
 	if err := fs.Parse(args); err != nil {
 		return nil, err
 	}
@@ -121,11 +124,21 @@ func propagate(program string, args []string, stdout, stderr io.Writer) int {
 	if o.file == "" {
 		o.file = profile.DefaultLayout().Datatrans
 	}
-	s := &schedule.Sender{Profile: p, Realm: realm, Keytab: o.keytab, Port: o.port}
+	s := &schedule.Sender{
+		Profile: p, Realm: realm, Keytab: o.keytab, Port: o.port,
+		NoVerify: o.noVerify, MasterKeyName: masterKeyName(realm),
+	}
 	out := newOutput(program, o, stdout, stderr)
 	s.Progress = out.progress
 	s.Run(context.Background(), o.file, o.hosts, func(r schedule.Result) { out.result(s, r) })
 	return out.finish()
+}
+
+// masterKeyName is that of kdc.conf, which kprop reads for nothing else: a
+// fault in it is none of kprop's.
+func masterKeyName(realm string) string {
+	p, err := profile.Load(profile.Options{KDC: true, Realm: realm})
+	return realmConf{p, err}.masterKeyName(realm)
 }
 
 // errNoHost is what getopt does not see.

@@ -63,7 +63,7 @@ func (s *stage) run(program string) printed {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	cmd := s.realm.Primary.Command(ctx, program, s.args()...)
+	cmd := s.realm.Primary.Command(ctx, program, s.argsFor(program)...)
 	cmd.Args[0] = "kprop"
 	cmd.Env = append(cmd.Env, s.env...)
 	var stdout, stderr bytes.Buffer

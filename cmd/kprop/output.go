@@ -51,10 +51,11 @@ func (out *output) result(s *schedule.Sender, r schedule.Result) {
 	defer out.mu.Unlock()
 	out.bars.remove(r.Host)
 	stdout, stderr := out.bars.streams(out.stdout, out.stderr)
-	if f, odd := r.Warning(); odd {
-		fmt.Fprintln(stderr, f)
-	}
+	warning, odd := r.Warning()
 	if r.Err == nil {
+		if odd {
+			fmt.Fprintln(stderr, warning)
+		}
 		out.lastProp(stderr, r)
 		fmt.Fprintf(stdout, "Database propagation to %s: SUCCEEDED\n", r.Host)
 		return
@@ -65,6 +66,9 @@ func (out *output) result(s *schedule.Sender, r schedule.Result) {
 	}
 	if len(out.opts.hosts) > 1 {
 		fmt.Fprintf(stderr, "  propagation to %s failed\n", r.Host)
+	}
+	if odd {
+		fmt.Fprintln(stderr, warning)
 	}
 	for _, f := range r.Findings(portText(s)) {
 		fmt.Fprintln(stderr, f)

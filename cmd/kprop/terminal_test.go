@@ -158,7 +158,7 @@ func slowly(s *stage, answer func(p *peer, size int)) (half, all chan struct{}) 
 // start starts our kprop with these standard streams.
 func (s *stage) start(ctx context.Context, stdout, stderr *os.File) *exec.Cmd {
 	s.t.Helper()
-	cmd := s.realm.Primary.Command(ctx, ourKprop(), s.args()...)
+	cmd := s.realm.Primary.Command(ctx, ourKprop(), s.argsFor(ourKprop())...)
 	cmd.Args[0] = "kprop"
 	cmd.Env = append(cmd.Env, "TERM=xterm")
 	cmd.Stdout, cmd.Stderr = stdout, stderr

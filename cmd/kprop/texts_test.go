@@ -275,6 +275,14 @@ func dumpRows() []row {
 			},
 			stderr:  "kprop: '{DUMP}' more recent than '{DUMP}.dump_ok'.\n",
 			finding: "kdb5_util dump {DUMP}\n"},
+		{name: "empty dump_ok", exit: 0, stdout: "Database propagation to 127.0.0.1: SUCCEEDED\n",
+			stage: func(s *stage) {
+				s.kpropd(ourKpropd())
+				if err := os.WriteFile(s.dump+".dump_ok", nil, 0o600); err != nil {
+					s.t.Fatal(err)
+				}
+			},
+			finding: "{DUMP}.dump_ok is empty: kdb5_util did not finish this dump"},
 		{name: "dump is a folder", exit: 1,
 			stage:  func(s *stage) { s.dump = s.dir },
 			stderr: "kprop: No such file or directory while trying to stat {DUMP}.dump_ok\n",

@@ -205,7 +205,7 @@ func (v *victim) recovers(t *testing.T) {
 func (v *victim) send(t *testing.T, p side, port int) (o outcome) {
 	t.Helper()
 	setDump(t, v.r, v.next())
-	_, stderr, exit := v.r.Kprop(p.path, v.r.KpropArgs(&krbtest.Daemon{Port: port}, "127.0.0.1")...)
+	_, stderr, exit := v.r.Kprop(p.path, blindly(p.path, v.r.KpropArgs(&krbtest.Daemon{Port: port}, "127.0.0.1"))...)
 	return outcome{sender: p.name, stderr: stderr, exit: exit}
 }
 

@@ -37,6 +37,24 @@ func Dump(realm, path string, err error) []Finding {
 	return nil
 }
 
+// BadDump explains why kprop does not send the dump at path: err is what the
+// verification found.
+func BadDump(realm, path string, err error) []Finding {
+	all := Finding{
+		Problem: "if it is to be sent as it is, kprop --no-verify does; whether it is loaded is the replica's business",
+	}
+	if errors.Is(err, dump.ErrWrongRealm) {
+		return []Finding{{
+			Problem: "nothing was sent: it is not a dump of " + realm,
+			Remedy:  []string{"name the dump with -f, or the realm with -r"},
+		}, all}
+	}
+	return []Finding{{
+		Problem: "nothing was sent: it is cut or damaged, or not the whole database, as after a dump on a full disk or a copy that was broken off",
+		Remedy:  []string{"df -h " + path, "kdb5_util dump " + path, "kprop verify " + path + "    (if that does not help: it is in the database)"},
+	}, all}
+}
+
 func fullDisk(path string) Finding {
 	return Finding{
 		Problem: "the disk of " + path + " may be full; replicas keep what they have",

@@ -44,3 +44,20 @@ func TestDumpFindings(t *testing.T) {
 		}
 	}
 }
+
+// What kprop does not send is told with the way to a good dump first.
+func TestBadDumpFindings(t *testing.T) {
+	for _, c := range []struct {
+		err         error
+		first, mend string
+	}{
+		{&dump.FaultError{Line: 7, Msg: "x"}, "nothing was sent: it is cut or damaged", "df -h /d/dump"},
+		{dump.ErrNoKM, "nothing was sent: it is cut or damaged", "kdb5_util dump /d/dump"},
+		{fmt.Errorf("verify: %w", dump.ErrWrongRealm), "nothing was sent: it is not a dump of R.TEST", "-r"},
+	} {
+		found := BadDump("R.TEST", "/d/dump", c.err)
+		if len(found) != 2 || !strings.HasPrefix(found[0].Problem, c.first) || !strings.Contains(found[0].String(), c.mend) || !strings.Contains(found[1].Problem, "--no-verify") {
+			t.Errorf("%v: %v", c.err, found)
+		}
+	}
+}

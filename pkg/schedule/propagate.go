@@ -34,6 +34,11 @@ type Sender struct {
 	Port     string             // number or service name; empty: krb5_prop, else 754
 	Timeouts transport.Timeouts // Handshake is 2 minutes if 0
 
+	// NoVerify makes Run send a dump as it is. Else it sends none that is
+	// damaged, cut or of another realm.
+	NoVerify      bool
+	MasterKeyName string // of kdc.conf; empty: K/M
+
 	// ConnectTimeout bounds the connection to one address; 0: 30 seconds.
 	ConnectTimeout time.Duration
 	// Progress is called after each block with the bytes sent so far and

@@ -46,6 +46,10 @@ func (r *Result) Findings(port string) []check.Finding {
 	if r.Err == nil {
 		return nil
 	}
+	var bad *VerifyError
+	if errors.As(r.Err, &bad) {
+		return check.BadDump(r.Names.Client.Realm, bad.Path, bad.Err)
+	}
 	p := check.Propagation{
 		Replica: r.Host, Address: r.Address, Port: port, Dump: r.Dump,
 		Realm: r.Names.Client.Realm, Client: r.Names.Client.String(), Server: r.Names.Server.String(),
@@ -59,9 +63,9 @@ func (r *Result) Findings(port string) []check.Finding {
 }
 
 // Run propagates the dump at path to all hosts, up to Parallel at once, and
-// calls report for each as it is done, one at a time. The dump is opened once,
-// when the first ticket is there, as MIT's order of checks is ticket, dump,
-// connection (reference kprop-protocol.md 12).
+// calls report for each as it is done, one at a time. The dump is opened and
+// verified once, when the first ticket is there, as MIT's order of checks is
+// ticket, dump, connection (reference kprop-protocol.md 12).
 func (s *Sender) Run(ctx context.Context, path string, hosts []string, report func(Result)) {
 	var (
 		wg     sync.WaitGroup
@@ -69,6 +73,9 @@ func (s *Sender) Run(ctx context.Context, path string, hosts []string, report fu
 		places = make(chan struct{}, Parallel)
 		dump   = &sharedDump{path: path}
 	)
+	if !s.NoVerify {
+		dump.verify = func(d *kdb.DumpFile) error { return s.verify(ctx, d) }
+	}
 	for _, host := range hosts {
 		places <- struct{}{}
 		wg.Go(func() {
@@ -110,10 +117,11 @@ func (s *Sender) steps(ctx context.Context, t Target, shared *sharedDump, r *Res
 	}
 	r.TicketKVNO = ticketKVNO(cred.Ticket)
 	dump, err := shared.open()
+	r.Unfinished = shared.unfinished
 	if err != nil {
 		return err
 	}
-	r.Bytes, r.Unfinished = dump.Size(), !dump.Finished()
+	r.Bytes = dump.Size()
 	w.enter("connect")
 	nc, err := s.connect(ctx, t)
 	if err != nil {
@@ -139,23 +147,4 @@ func ticketKVNO(der []byte) uint32 {
 		return 0
 	}
 	return uint32(t.EncPart.KVNO)
-}
-
-// sharedDump is a dump that is opened by the first who needs it.
-type sharedDump struct {
-	path string
-	once sync.Once
-	dump *kdb.DumpFile
-	err  error
-}
-
-func (d *sharedDump) open() (*kdb.DumpFile, error) {
-	d.once.Do(func() { d.dump, d.err = kdb.OpenDump(d.path) })
-	return d.dump, d.err
-}
-
-func (d *sharedDump) close() {
-	if d.dump != nil {
-		d.dump.Close()
-	}
 }

@@ -5,14 +5,12 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/kprop/kprop/internal/status"
 	"github.com/kprop/kprop/pkg/check"
-	"github.com/kprop/kprop/pkg/dump"
 	"github.com/kprop/kprop/pkg/kdb"
 )
 
@@ -86,7 +84,7 @@ func (s *source) steps(ctx context.Context, w *stopwatch) (*snapshot, error) {
 	db, err := s.verify(ctx, file)
 	if err != nil {
 		file.Close()
-		return nil, &VerifyError{Path: s.path, Err: err}
+		return nil, err
 	}
 	shared := &sharedDump{path: s.path, dump: file}
 	shared.once.Do(func() {})
@@ -98,20 +96,8 @@ func (s *source) explain(err error) []status.Finding {
 	return findings(check.Dump(s.util.Realm, s.path, err))
 }
 
-// VerifyError says that a dump is not what kdb5_util dump should have written.
-type VerifyError struct {
-	Path string
-	Err  error
-}
-
-func (e *VerifyError) Error() string { return "the dump " + e.Path + " is not good: " + e.Err.Error() }
-func (e *VerifyError) Unwrap() error { return e.Err }
-
 func (s *source) verify(ctx context.Context, file *kdb.DumpFile) (db status.Database, err error) {
-	r := &contextReader{ctx, io.NewSectionReader(file.File(), 0, file.Size())}
-	rep, err := dump.Verify(r, dump.VerifyOptions{
-		Realm: s.util.Realm, MasterKeyName: s.masterKeyName, SampleSize: -1, Digest: true,
-	})
+	rep, err := verifyFile(ctx, file, s.util.Realm, s.masterKeyName, true)
 	if err != nil {
 		return db, err
 	}
@@ -122,17 +108,4 @@ func (s *source) verify(ctx context.Context, file *kdb.DumpFile) (db status.Data
 		db.Modified = time.Unix(int64(rep.NewestMod), 0).UTC()
 	}
 	return db, nil
-}
-
-// contextReader fails once its context has ended.
-type contextReader struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (r *contextReader) Read(p []byte) (int, error) {
-	if err := r.ctx.Err(); err != nil {
-		return 0, context.Cause(r.ctx)
-	}
-	return r.r.Read(p)
 }
