@@ -149,6 +149,17 @@ func TestDumpChangesWhileSent(t *testing.T) {
 		}, premature},
 		{"emptied", func(path string) error { return os.Truncate(path, 0) }, premature},
 		{"longer", appendByte, premature},
+		{"written into, and as good a dump as before", func(path string) error {
+			f, err := os.OpenFile(path, os.O_WRONLY, 0)
+			if err != nil {
+				return err
+			}
+			defer f.Close()
+			// The last byte of a key, behind what is read already.
+			end := len(sent)/2 + bytes.Index(sent[len(sent)/2:], []byte("\t-1;\n"))
+			_, err = f.WriteAt([]byte("00"), int64(end-2))
+			return err
+		}, premature},
 		{"replaced, as kdb5_util does it", func(path string) error {
 			if err := os.WriteFile(path+".new", other, 0o600); err != nil {
 				return err

@@ -2,11 +2,13 @@ package schedule
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"sync"
 
 	"github.com/kprop/kprop/pkg/dump"
 	"github.com/kprop/kprop/pkg/kdb"
+	"github.com/kprop/kprop/pkg/transport"
 )
 
 // sharedDump is a dump that is opened by the first who needs it.
@@ -90,4 +92,29 @@ func (r *contextReader) Read(p []byte) (int, error) {
 		return 0, context.Cause(r.ctx)
 	}
 	return r.r.Read(p)
+}
+
+// steadyReader reads a dump that must not change meanwhile. It gives the end
+// only if nobody has written into the file: then what was read may be of two
+// dumps. kdb5_util gives a new dump a new file.
+type steadyReader struct {
+	dump *kdb.DumpFile
+	r    io.Reader
+	read int64
+}
+
+func (s *steadyReader) Read(p []byte) (int, error) {
+	n, err := s.r.Read(p)
+	s.read += int64(n)
+	if s.read < s.dump.Size() {
+		return n, err
+	}
+	st, bad := s.dump.File().Stat()
+	switch {
+	case bad != nil:
+		return 0, bad
+	case !st.ModTime().Equal(s.dump.ModTime()):
+		return 0, fmt.Errorf("%w: it was written to while it was read", transport.ErrSizeChanged)
+	}
+	return n, err
 }

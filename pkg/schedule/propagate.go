@@ -239,6 +239,6 @@ func (s *Sender) send(ctx context.Context, nc net.Conn, cred *transport.Credenti
 		}
 	}
 	// One byte more than announced, so that a dump that grew is noticed.
-	r := io.NewSectionReader(dump.File(), 0, dump.Size()+1)
+	r := &steadyReader{dump: dump, r: io.NewSectionReader(dump.File(), 0, dump.Size()+1)}
 	return c.SendDatabase(ctx, limited(ctx, r, t.RateLimit), dump.Size(), progress)
 }

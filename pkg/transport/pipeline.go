@@ -190,6 +190,9 @@ func (p *pipeline) readFailed(err error, at int64) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return &localError{ErrSizeChanged.Error(), fmt.Errorf("%w: it ends at byte %d of %d", ErrSizeChanged, at, p.size)}
 	}
+	if errors.Is(err, ErrSizeChanged) {
+		return &localError{ErrSizeChanged.Error(), err}
+	}
 	err = step(fmt.Sprintf("while reading the database file at byte %d", at), err)
 	return &localError{"the sender cannot read its database file", err}
 }

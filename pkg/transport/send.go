@@ -15,7 +15,7 @@ import (
 // case; the caller closes it.
 //
 // The error is a StepError with MIT's words, ErrSizeChanged if r has not
-// exactly size bytes, or a WrongAckError. A KRB-ERROR that the peer sends in
+// exactly size bytes or says so itself, or a WrongAckError. A KRB-ERROR that the peer sends in
 // the middle ends the sending and is the error.
 func (c *Conn) SendDatabase(ctx context.Context, r io.Reader, size int64, progress func(int64)) error {
 	c.untilDone(ctx)
