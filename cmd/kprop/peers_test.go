@@ -102,9 +102,10 @@ func rejectionRows() []row {
 	}
 	signalled := func(text string) string { return "kprop: " + text + " signalled from server\n" }
 	both := func(text string) string { return signalled(text) + "Error text from server: " + text + "\n" }
-	clock, keytab, log := "differ by more than clockskew allows", "the keytab on 127.0.0.1", "journalctl -t kpropd"
+	// The time in these errors is right.
+	clocks, clock, keytab, log := "differ by more than clockskew allows", "so it is the KDC's that is wrong", "the keytab on 127.0.0.1", "journalctl -t kpropd"
 	rows := []row{
-		reject("code 0", 0, "", "", clock),
+		reject("code 0", 0, "", "", clocks),
 		reject("code 0 with text", 0, "zero\x00", "", log),
 		reject("code 60 with text", 60, "some reason\x00", "Generic remote error: some reason\n", log),
 		reject("code 60 without text", 60, "", "", "copy the file that key_stash_file names"),

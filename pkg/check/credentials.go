@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"strings"
+	"time"
 
 	"github.com/kprop/kprop/internal/keytab"
 	"github.com/kprop/kprop/pkg/transport"
@@ -42,7 +43,7 @@ func (p Propagation) credentials(err error) []Finding {
 	case errors.Is(err, fs.ErrPermission):
 		return []Finding{{Problem: "kprop must read the keytab " + p.keytabPath(), Remedy: []string{"run it as root"}}}
 	case errors.Is(err, transport.ErrKDCSkew):
-		return []Finding{p.clock("the KDC")}
+		return []Finding{p.clock("the KDC", time.Time{})}
 	case errors.Is(err, transport.ErrKDCReply):
 		return []Finding{{
 			Problem: "the KDC answers something else than was asked (" + afterText(err, transport.ErrKDCReply.Error()+": ") + "): somebody on the way changed it",
@@ -113,7 +114,7 @@ func (p Propagation) kdcSays(remote *transport.RemoteError) []Finding {
 	case transport.CodePreauthFailed, transport.CodeBadIntegrity:
 		return []Finding{p.wrongKey()}
 	case transport.CodeSkew:
-		return []Finding{p.clock("the KDC")}
+		return []Finding{p.clock("the KDC", remote.Time)}
 	case transport.CodeEtypeNoSupport:
 		return []Finding{{
 			Problem: "this host, the KDC and " + p.Server + " have no enctype in common",

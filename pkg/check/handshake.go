@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"slices"
 	"time"
 
 	"github.com/jcmturner/gokrb5/v8/messages"
@@ -116,28 +115,28 @@ func explicit(n uint8) asn1.Tag { return asn1.Tag(n).ContextSpecific().Construct
 // access list at once, before anything is sent to it.
 const refusalPatience = 2 * time.Second
 
+// What a kpropd says after the authentication: the empty verdict, the AP-REP,
+// and at most one message more.
+const told = 3
+
 // checkAllowed waits for a refusal, which is told, or shown by a closed
-// connection.
+// connection. If none comes, it ends its side: what kpropd says of that has the
+// replica's time.
 func (r *remote) checkAllowed(ctx context.Context) []Item {
-	defer r.nc.Close()
-	const told = 3 // the empty verdict, the AP-REP, and the refusal
-	if err := r.nc.SetReadDeadline(time.Now().Add(refusalPatience)); err != nil {
-		return skipItem("%v", err)
-	}
-	heard, err := slices.Clone(r.session.heard), error(nil)
-	buf := make([]byte, 4096)
-	for len(frames(heard)) < told && err == nil && len(heard) < maxHeard {
-		var n int
-		n, err = r.nc.Read(buf)
-		heard = append(heard, buf[:n]...)
-	}
-	if list := frames(heard); len(list) >= told {
-		return r.refused(list[told-1])
+	err := r.listen(refusalPatience)
+	if list := frames(r.session.heard); len(list) >= told {
+		remote, ok := readRefusal(list[told-1])
+		if !ok {
+			return warnItem("the replica says something that is not understood", r.propagation().on("journalctl -t kpropd"))
+		}
+		r.time = remote.Time
+		return r.refused(remote)
 	}
 	switch {
 	case ctx.Err() != nil:
 		return skipItem("the time for all checks is over")
 	case errors.Is(err, os.ErrDeadlineExceeded):
+		r.askTime()
 		return okItem("%v is not refused", r.own)
 	}
 	if errors.Is(err, io.EOF) {
@@ -147,15 +146,44 @@ func (r *remote) checkAllowed(ctx context.Context) []Item {
 	return because(err, r.propagation().Explain(err))
 }
 
-// refused explains what our kpropd says.
-func (r *remote) refused(message []byte) []Item {
+// listen hears what the replica says until it has said all, or for so long.
+func (r *remote) listen(patience time.Duration) error {
+	err := r.nc.SetReadDeadline(time.Now().Add(patience))
+	buf := make([]byte, 4096)
+	for err == nil && len(frames(r.session.heard)) < told && len(r.session.heard) < maxHeard {
+		_, err = r.session.Read(buf)
+	}
+	return err
+}
+
+// askTime has the replica complain that no database came, with its time.
+func (r *remote) askTime() {
+	tcp, ok := r.nc.(*net.TCPConn)
+	if !ok || tcp.CloseWrite() != nil || r.listen(refusalPatience) != nil {
+		return
+	}
+	if list := frames(r.session.heard); len(list) >= told {
+		if remote, ok := readRefusal(list[told-1]); ok {
+			r.time = remote.Time
+		}
+	}
+}
+
+// readRefusal reads a KRB-ERROR.
+func readRefusal(message []byte) (*transport.RemoteError, bool) {
 	var e messages.KRBError
 	if e.Unmarshal(message) != nil {
-		return warnItem("the replica says something that is not understood", r.propagation().on("journalctl -t kpropd"))
+		return nil, false
 	}
-	text := transport.Printable(e.EText)
-	err := step("while reading response from server", &transport.RemoteError{Code: transport.Code(e.ErrorCode), Text: text})
+	return &transport.RemoteError{
+		Code: transport.Code(e.ErrorCode), Text: transport.Printable(e.EText), Time: e.STime.Add(time.Duration(e.Susec) * time.Microsecond),
+	}, true
+}
+
+// refused explains what our kpropd says.
+func (r *remote) refused(remote *transport.RemoteError) []Item {
+	err := step("while reading response from server", remote)
 	items := because(err, r.propagation().Explain(err))
-	items[0].Text += ": " + text
+	items[0].Text += ": " + remote.Text
 	return items
 }

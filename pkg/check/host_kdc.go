@@ -240,7 +240,7 @@ func (h *host) checkClock(cred *transport.Credentials) []Item {
 		word = "ahead of"
 	}
 	text := fmt.Sprintf("this host's clock is %v %s the KDC's", off.Abs(), word)
-	mend := Propagation{}.clock("").Remedy
+	mend := Propagation{}.clock("", time.Time{}).Remedy
 	if off.Abs() > skew {
 		return failItem(fmt.Sprintf("%s, clockskew allows %v", text, skew), mend...)
 	}

@@ -62,13 +62,6 @@ func (p Propagation) tried() string {
 	return " (" + p.Address + ")"
 }
 
-func (p Propagation) clock(other string) Finding {
-	return Finding{
-		Problem: "the clocks of " + p.thisHost() + " and of " + other + " differ by more than clockskew allows (5 minutes unless krb5.conf says otherwise)",
-		Remedy:  []string{"date -u    (on both)", "chronyc makestep    or    systemctl restart systemd-timesyncd    (where the clock is wrong)"},
-	}
-}
-
 // Stash is the finding that a host lacks the realm's stash.
 func Stash(host string) Finding { return stashAt(host, "") }
 

@@ -30,6 +30,7 @@ type remote struct {
 	nc        net.Conn // to the first address that answers
 	address   string
 	session   *recorder
+	time      time.Time // by the replica's clock, when it told it
 }
 
 func (r *remote) do(ctx context.Context, name string, needs []string, run func(context.Context) []Item) {

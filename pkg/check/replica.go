@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/kprop/kprop/pkg/dump"
 	"github.com/kprop/kprop/pkg/transport"
@@ -21,7 +22,7 @@ func (p Propagation) rejected(err error) []Finding {
 	}
 	switch remote.Code {
 	case transport.CodeSkew, transport.CodeTicketNotYetValid, transport.CodeTicketExpired:
-		return []Finding{p.clock(p.Replica)}
+		return []Finding{p.clock(p.Replica, remote.Time)}
 	case transport.CodeNoKey:
 		return []Finding{p.replicaKeytab("the keytab on " + p.Replica + " is missing, cannot be read, or lacks the host principal of that host's own name")}
 	case transport.CodeBadKeyVersion:
@@ -43,7 +44,7 @@ func (p Propagation) rejected(err error) []Finding {
 // guide is what the installation guide lists for a refusal without a reason.
 func (p Propagation) guide() []Finding {
 	return []Finding{
-		p.clock(p.Replica),
+		p.clock(p.Replica, time.Time{}),
 		p.replicaKeytab("the keytab on " + p.Replica + " must have " + p.ticketKey()),
 		Stash(p.Replica),
 	}

@@ -249,6 +249,7 @@ func (r *remote) check(ctx context.Context) {
 		return r.checkHandshake(ctx) // the conversation goes on in the next check
 	})
 	r.do(ctx, "access list", []string{"authentication"}, r.checkAllowed)
+	r.do(ctx, nameClock, []string{"authentication"}, func(context.Context) []Item { return r.checkTime(r.time, r.cred.Offset) })
 }
 
 // server is the principal of a replica.

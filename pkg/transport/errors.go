@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/kprop/kprop/internal/keytab"
 	"github.com/kprop/kprop/pkg/profile"
@@ -128,7 +129,8 @@ func fail(c Code, format string, args ...any) *Error {
 // anybody on the path can forge one (10.1).
 type RemoteError struct {
 	Code Code
-	Text string // cut at the first NUL, control characters replaced
+	Text string    // cut at the first NUL, control characters replaced
+	Time time.Time // by the peer's clock; zero if it did not tell, as kprop does not
 }
 
 func (e *RemoteError) Error() string {

@@ -89,7 +89,11 @@ func parseError(msg []byte) (*RemoteError, *krbError, *Error) {
 			return nil, nil, malformed("e-data of a KRB-ERROR")
 		}
 	}
-	return &RemoteError{Code: e.code, Text: cleanText(e.text)}, &e, nil
+	remote := &RemoteError{Code: e.code, Text: cleanText(e.text)}
+	if e.serverTime.Unix() > 0 { // kprop sends 0 (10.1)
+		remote.Time = e.serverTime
+	}
+	return remote, &e, nil
 }
 
 // Printable makes text from the network, such as a principal's name, safe for a

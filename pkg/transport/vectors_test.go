@@ -370,6 +370,7 @@ func (v *vector) krbError() {
 	equal(v, "e-text", full.text, want.Text)
 	stime := want.STime.Add(time.Duration(want.SUsec) * time.Microsecond)
 	equal(v, "server's time", full.serverTime, stime)
+	equal(v, "time for people", remote.Time, stime)
 	equal(v, "e-data", len(full.data), 0)
 
 	server := principal.New(want.Realm, strings.Split(want.SName, "/")...)
