@@ -20,8 +20,9 @@ func newCheckCommand() *cobra.Command {
 		Use:   "check [REPLICA...]",
 		Short: "tell what would keep a propagation from going through",
 		Long: `Checks this host as the sender: configuration, names, keytab, KDC, clock, dump,
-stash and the files with keys; and each REPLICA: name, ticket, port,
-authentication and access list. No database is sent and nothing is changed.
+stash, database, space and the files with keys; and each REPLICA: name, ticket,
+port, authentication, access list and clock. No database is sent and nothing is
+changed.
 
 Each finding is a line: ok, warning, fail or skipped, what was checked, what was
 found; below it the commands that mend it. The first failure is the cause, what
@@ -34,6 +35,7 @@ the command line is wrong.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s.Replicas, s.ConfigMust = args, cmd.Flags().Changed("config")
 			s.Socket = fromEnv("KPROP_SOCKET", defaultSocket)
+			s.StateDir = fromEnv("KPROP_STATE_DIR", defaultStateDir)
 			return reportChecks(cmd.OutOrStdout(), s.Check(contextOf(cmd)), asJSON)
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,

@@ -54,8 +54,12 @@ func (s *stage) runCheck(args ...string) checked {
 
 func (s *stage) check() checked {
 	s.t.Helper()
-	args := append([]string{"-f", s.dump, "-s", s.keytab, "-P", s.port}, s.options...)
-	return s.runCheck(append(args, strings.Fields(s.host)...)...)
+	if s.alone {
+		s.raw = append([]string{"check"}, s.args()...)
+		got := s.run(ourKprop())
+		return checked{got.stdout, got.exit}
+	}
+	return s.runCheck(s.args()...)
 }
 
 // firstFailure is the first line of a failure, without that word.
@@ -200,11 +204,23 @@ func hostFaults(own string) []checkFault {
 		{"stale dump", func(s *stage) {
 			s.must(os.Chtimes(s.dump+".dump_ok", time.Now(), time.Now().Add(-time.Hour)))
 		}, "dump: the dump was changed after kdb5_util had finished it", "kdb5_util dump "},
-		{"database for everybody", func(s *stage) {
-			path := s.write("db", "x")
-			s.must(os.Chmod(path, 0o604))
-			s.kdcConf(s.realm.Primary.Database, path)
-		}, "key files: the file {DIR}/db has mode 0604", "chmod 600 "},
+		{"no database", func(s *stage) { s.kdcConf(s.realm.Primary.Database, s.path("none")) },
+			"database: there is no database {DIR}/none: is this the primary?", "kdc.conf"},
+		{"damaged database", func(s *stage) { s.kdcConf(s.realm.Primary.Database, s.write("db", "x")) },
+			"database: kdb5_util cannot open {DIR}/db: *Cannot open DB2 database", "kdb5_util load "},
+		{"database of another master key", func(s *stage) {
+			s.remove(s.dump)
+			other := krbtest.New(s.t, krbtest.Options{})
+			s.kdcConf(s.realm.Primary.Stash, other.Primary.Stash)
+		}, "database: the stash does not open *master key", "kdb5_util stash"},
+		{"dump of another master key", func(s *stage) {
+			other := krbtest.New(s.t, krbtest.Options{})
+			s.kdcConf(s.realm.Primary.Stash, other.Primary.Stash, s.realm.Primary.Database, other.Primary.Database)
+		}, "stash: the stash opens the database, but not {DUMP}", "kdb5_util dump {DUMP}"},
+		{"database for everybody", func(s *stage) { s.must(os.Chmod(s.ownDatabase(0o700), 0o604)) },
+			"key files: the file {DIR}/db/principal has mode 0604", "chmod 600 "},
+		{"directory for everybody", func(s *stage) { s.ownDatabase(0o707) },
+			"key files: the directory {DIR}/db has mode 0707, *everybody on this host can replace them", "chmod go-w {DIR}/db"},
 		{"kprop.yaml with a fault", func(s *stage) { s.options = []string{"-c", s.write("kprop.yaml", "replicas: [a]\nretries: 3\n")} },
 			"kprop.yaml: {DIR}/kprop.yaml:2", "kprop config check"},
 		{"kprop.yaml that is not there", func(s *stage) { s.options = []string{"-c", s.path("none.yaml")} },
@@ -251,12 +267,29 @@ func (s *stage) must(err error) {
 	}
 }
 
-// kdcConf gives kprop a kdc.conf of its own: the realm's, with old replaced.
-func (s *stage) kdcConf(old, new string) {
+// kdcConf gives kprop a kdc.conf of its own: the realm's, with old replaced by
+// new.
+func (s *stage) kdcConf(oldNew ...string) {
 	s.t.Helper()
 	text, err := os.ReadFile(s.realm.Primary.KDCConf)
 	s.must(err)
-	s.env = append(s.env, "KRB5_KDC_PROFILE="+s.write("kdc.conf", strings.ReplaceAll(string(text), old, new)))
+	s.env = append(s.env, "KRB5_KDC_PROFILE="+s.write("kdc.conf", strings.NewReplacer(oldNew...).Replace(string(text))))
+}
+
+// ownDatabase gives kprop a copy of the database, in a directory of this mode,
+// and its path.
+func (s *stage) ownDatabase(mode os.FileMode) string {
+	s.t.Helper()
+	s.must(os.Mkdir(s.path("db"), 0o700))
+	s.must(os.Chmod(s.path("db"), mode))
+	to := s.path("db/principal")
+	for _, suffix := range []string{"", ".kadm5", ".kadm5.lock", ".ok"} {
+		text, err := os.ReadFile(s.realm.Primary.Database + suffix)
+		s.must(err)
+		s.must(os.WriteFile(to+suffix, text, 0o600))
+	}
+	s.kdcConf(s.realm.Primary.Database, to)
+	return to
 }
 
 // full makes a listener whose queue is full, so that the kernel drops what
@@ -341,6 +374,10 @@ func TestCheckWarns(t *testing.T) {
 		{"no dump", func(s *stage) { s.remove(s.dump) }, "warning  dump: {DUMP} is not there yet"},
 		{"dump without kdb5_util's mark", func(s *stage) { s.must(os.Truncate(s.dump+".dump_ok", 0)) },
 			"warning  dump: {DUMP}.dump_ok is empty"},
+		{"a replica's clock", func(s *stage) { s.kpropdAt("+4m") },
+			"warning  127.0.0.1 clock: the clock of 127.0.0.1 is 4m"},
+		{"a group may write into the directory", func(s *stage) { s.ownDatabase(0o770) },
+			"warning  key files: the directory {DIR}/db has mode 0770"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newStage(t, r)
@@ -350,6 +387,35 @@ func TestCheckWarns(t *testing.T) {
 				t.Errorf("exit status %d, want %q:\n%s", got.exit, c.want, got.stdout)
 			}
 		})
+	}
+}
+
+// A disk that has no room for a dump: kprop serve cannot make one.
+func TestCheckSpace(t *testing.T) {
+	dir, mounted := smallDisk(t)
+	if !mounted {
+		return
+	}
+	r := newRealm(t, krbtest.Options{})
+	s := newStage(t, r)
+	s.kpropd(ourKpropd())
+	must(t, os.WriteFile(dir+"/full", make([]byte, 1<<20-16<<10), 0o600))
+	yaml := s.write("kprop.yaml", fmt.Sprintf("keytab: %s\ndump: %s/dump\nreplicas: [{host: 127.0.0.1, port: %s}]\n", s.keytab, dir, s.port))
+	for _, c := range []struct {
+		exit    int
+		verdict string
+		args    []string
+	}{
+		{2, "fail     ", []string{"-c", yaml}},
+		{1, "warning  ", []string{"-f", dir + "/dump", "-s", s.keytab, "-c", s.path("none")}},
+	} {
+		if c.exit == 1 {
+			c.args = c.args[:4]
+		}
+		got := s.runCheck(c.args...)
+		if got.exit != c.exit || !strings.Contains(got.stdout, c.verdict+"space: "+dir+" has less than 1 MiB free; a new dump beside the one there takes less than 1 MiB\n             df -h "+dir) {
+			t.Errorf("exit status %d:\n%s", got.exit, got.stdout)
+		}
 	}
 }
 

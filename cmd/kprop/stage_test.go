@@ -30,6 +30,7 @@ type stage struct {
 	options []string // further ones
 	host    string   // several: separated by blanks
 	raw     []string // if not nil, the whole command line
+	alone   bool     // kprop check runs in a process of its own, since names are remembered
 	noDump  bool     // what is sent is no dump, which only --no-verify lets our kprop do
 	env     []string // replaces variables
 }

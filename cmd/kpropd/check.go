@@ -12,7 +12,8 @@ import (
 )
 
 const checkUsage = "Usage: kpropd check [--json] [--deep] [-r realm] [-s keytab] [-a acl_file] [-f replica_file]\n" +
-	"	[-F kerberos_db_file] [-p kdb5_util_pathname] [-P port]\n"
+	"	[-F kerberos_db_file] [-p kdb5_util_pathname] [-P port] [--config=file]\n" +
+	"	[--history-dir=dir]\n"
 
 const checkHelp = checkUsage + `
 Tells what would keep this host from receiving a propagation: configuration,
@@ -30,6 +31,8 @@ depends on it is skipped. Give the options with which kpropd runs:
   -F database  database to load into (default: that of kdc.conf)
   -p program   path of kdb5_util (default: %s)
   -P port      port to listen on, a number or a service name (default: krb5_prop, 754)
+      --config file  configuration (default: /etc/kprop/kpropd.yaml if it is there)
+      --history-dir dir  where received dumps are kept
       --deep   also let kdb5_util dump the whole database into a pipe, and verify it
       --json   print one JSON object
       --help   print this text
@@ -60,6 +63,8 @@ func check(args []string, stdout, stderr io.Writer) int {
 	fs.StringVarP(&o.Database, "database", "F", "", "")
 	fs.StringVarP(&o.KDB5Util, "kdb5-util", "p", l.KDB5Util, "")
 	fs.StringVarP(&o.Port, "port", "P", "", "")
+	fs.StringVar(&o.Config, "config", defaultConfig, "")
+	fs.StringVar(&o.HistoryDir, "history-dir", "", "")
 	fs.BoolVar(&o.Deep, "deep", false, "")
 	fs.BoolVar(&asJSON, "json", false, "")
 	fs.BoolVarP(&help, "help", "h", false, "")
@@ -75,6 +80,7 @@ func check(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stdout, checkHelp, l.KpropdACL, l.FromMaster, l.KDB5Util)
 		return 0
 	}
+	o.ConfigMust = fs.Changed("config")
 	items := o.Check(context.Background())
 	write := findings.WriteText
 	if asJSON {

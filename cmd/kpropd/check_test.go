@@ -274,6 +274,30 @@ func databaseFaults() []checkFault {
 		}, "stash: the stash does not open ", "from the primary to "},
 		{"stash is no stash", func(s *fitness) { s.kdcConf(s.r.Replica.Stash, s.write("stash", "?")) },
 			"stash: read stash {DIR}/stash: malformed stash file", "from the primary to "},
+		{"stash of another realm, and no received dump", func(s *fitness) {
+			s.args = append(s.args, "-f", s.path("from_master"))
+			s.kdcConf(s.r.Replica.Stash, krbtest.New(s.t, krbtest.Options{}).Primary.Stash)
+		}, "database: the stash does not open *master key", "from the primary to "},
+		{"damaged database", func(s *fitness) { s.args = append(s.args, "-F", s.write("principal", "x")) },
+			"database: kdb5_util cannot open {DIR}/principal: *Cannot open DB2 database", "kpropd rollback"},
+		{"kept dump for everybody", func(s *fitness) {
+			ok(s.t, os.Mkdir(s.path("from_master.history"), 0o700))
+			ok(s.t, os.WriteFile(s.path("from_master.history/1"), nil, 0o600))
+			ok(s.t, os.Chmod(s.path("from_master.history/1"), 0o604))
+			s.args = append(s.args, "-f", s.path("from_master"))
+		}, "key files: the file {DIR}/from_master.history/1 has mode 0604", "chmod 600 "},
+		{"directory for everybody", func(s *fitness) {
+			ok(s.t, os.Mkdir(s.path("open"), 0o700))
+			ok(s.t, os.Chmod(s.path("open"), 0o703))
+			ok(s.t, os.WriteFile(s.path("open/from_master"), nil, 0o600))
+			s.args = append(s.args, "-f", s.path("open/from_master"))
+		}, "key files: the directory {DIR}/open has mode 0703, *everybody on this host can replace them", "chmod go-w {DIR}/open"},
+		{"kpropd.yaml with a fault", func(s *fitness) {
+			s.args = append(s.args, "--config", s.write("kpropd.yaml", "keep: 3\nmax_shrink: many\n"))
+		},
+			"kpropd.yaml: {DIR}/kpropd.yaml:2: max_shrink", ""},
+		{"kpropd.yaml that is not there", func(s *fitness) { s.args = append(s.args, "--config", s.path("none.yaml")) },
+			"kpropd.yaml: *{DIR}/none.yaml", ""},
 		{"database in LDAP", func(s *fitness) {
 			s.kdcConf("[logging]", "[dbmodules]\n\tKPROP.TEST = {\n\t\tdb_library = kldap\n\t}\n[logging]")
 		}, "database: the realm's database is kept by LDAP", ""},
@@ -325,6 +349,21 @@ func TestCheckWarns(t *testing.T) {
 	if text, exit := s.check(); exit != 0 || !strings.Contains(text, "krb5.conf does not say") {
 		t.Errorf("without admin_server: exit status %d:\n%s", exit, text)
 	}
+}
+
+// A disk without room for what the next propagation brings.
+func TestCheckSpace(t *testing.T) {
+	dir, mounted := smallDisk(t)
+	if !mounted {
+		return
+	}
+	r, d := checkRealm(t)
+	mustSucceed(t, r, ourKprop, d, "127.0.0.1")
+	ok(t, os.WriteFile(filepath.Join(dir, "full"), make([]byte, 1<<20), 0o600))
+	checkFault{"dump", func(s *fitness) { s.args = append(s.args, "-f", filepath.Join(dir, "from_master")) },
+		"space: " + dir + " has 0 MiB free; a dump as large as the last takes", "df -h " + dir}.check(t, r, d.Port)
+	checkFault{"database", func(s *fitness) { s.args = append(s.args, "-F", filepath.Join(dir, "principal")) },
+		"space: " + dir + " has 0 MiB free; the database made of it takes", "df -h " + dir}.check(t, r, d.Port)
 }
 
 const readOnlyEnv = "KPROPD_TEST_READ_ONLY"

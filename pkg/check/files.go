@@ -7,12 +7,9 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/kprop/kprop/internal/keytab"
 	"github.com/kprop/kprop/pkg/dump"
 	"github.com/kprop/kprop/pkg/kdb"
 	"github.com/kprop/kprop/pkg/kdb/lmdb"
@@ -22,9 +19,12 @@ import (
 // files are those of the database on this host.
 type files struct {
 	*host
-	dump   string // the one to be sent, or the last received; may be empty
-	served bool   // kprop serve makes the dump
-	km     *dump.Principal
+	dump    string // the one to be sent, or the last received; may be empty
+	history string // directory of further dumps; may be empty
+	served  bool   // kprop serve makes the dump
+	util    string // path of kdb5_util; empty: that of the installation
+	path    string // of the database, where that is not kdc.conf's
+	km      *dump.Principal
 }
 
 // database is the path that the back end opens.
@@ -128,13 +128,29 @@ func openRegular(path string) (*os.File, error) {
 	return f, nil
 }
 
-// checkStash looks at the stash, and whether it opens the dump.
-func (f *files) checkStash(context.Context) []Item {
-	path := f.settings.StashFile
-	mend := stashAt("this host", path).Remedy
-	if !f.receiver {
-		mend = []string{"kdb5_util stash    (asks for the master password)"}
+// doesNotOpen is about a stash that does not open the dump; if it opens the
+// database, it is the dump that is old.
+func (f *files) doesNotOpen(ctx context.Context, err error) []Item {
+	if f.realm == "" || !f.present() || f.opens(ctx)[0].Verdict != OK {
+		return failItem(fmt.Sprintf("the stash does not open %s: %v", f.dump, err), f.stashMend()...)
 	}
+	text := fmt.Sprintf("the stash opens the database, but not %s, which is of before the master key was changed: %v", f.dump, err)
+	if f.receiver {
+		return warnItem(text, "on the primary:  kprop "+f.ownHost())
+	}
+	return failItem(text, "kdb5_util dump "+f.dump)
+}
+
+func (f *files) stashMend() []string {
+	if f.receiver {
+		return stashAt("this host", f.settings.StashFile).Remedy
+	}
+	return []string{"kdb5_util stash    (asks for the master password)"}
+}
+
+// checkStash looks at the stash, and whether it opens the dump.
+func (f *files) checkStash(ctx context.Context) []Item {
+	path, mend := f.settings.StashFile, f.stashMend()
 	st, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -158,7 +174,7 @@ func (f *files) checkStash(context.Context) []Item {
 	}
 	findings, err := kdb.CheckStash(f.km, path)
 	if err != nil {
-		return append(failItem(fmt.Sprintf("the stash does not open %s: %v", f.dump, err), mend...), items...)
+		return append(f.doesNotOpen(ctx, err), items...)
 	}
 	for _, found := range findings {
 		if found.Problem() {
@@ -166,47 +182,6 @@ func (f *files) checkStash(context.Context) []Item {
 		}
 	}
 	return append(okItem("%s (%v) opens %s", path, stash.Keys[0], f.dump), items...)
-}
-
-// openToOthers is about a file with keys that more than its owner can read.
-func openToOthers(path, what string, mode fs.FileMode) []Item {
-	text := fmt.Sprintf("%s %s has mode %04o, it holds keys", what, path, mode)
-	if mode&0o007 != 0 {
-		return failItem(text+", and everybody on this host can use it", "chmod 600 "+path)
-	}
-	return warnItem(text+", and a group can use it", "chmod 600 "+path)
-}
-
-// checkModes looks at mode and owner of everything that holds keys, but the
-// stash, which has its own check.
-func (f *files) checkModes(context.Context) []Item {
-	paths := append(f.databaseFiles(), lmdb.SpareFiles(f.database())...)
-	if path, err := keytab.Path(f.keytabName()); err == nil {
-		paths = append(paths, path)
-	}
-	if f.dump != "" {
-		paths = append(paths, f.dump, f.dump+".temp")
-	}
-	var items []Item
-	seen := 0
-	for _, path := range append(paths, f.settings.StashFile) {
-		st, err := os.Stat(path)
-		if err != nil {
-			continue
-		}
-		seen++
-		if mode := st.Mode().Perm(); mode&0o077 != 0 && path != f.settings.StashFile {
-			items = append(items, openToOthers(path, "the file", mode)...)
-		}
-		sys, isUnix := st.Sys().(*syscall.Stat_t)
-		if isUnix && sys.Uid != 0 && int(sys.Uid) != os.Geteuid() {
-			items = append(items, warnItem(fmt.Sprintf("%s belongs to user %d, it holds keys", path, sys.Uid), "chown root: "+path)...)
-		}
-	}
-	if len(items) > 0 {
-		return items
-	}
-	return okItem("%d files with keys are for their owner alone", seen)
 }
 
 // databaseFiles are the files of both back ends (reference kdb-formats.md 4,
@@ -237,12 +212,4 @@ func (f *files) present() bool {
 	}
 	_, err := os.Stat(path)
 	return err == nil
-}
-
-// stamp is when the database was last written.
-func (f *files) stamp() time.Time {
-	if st, err := os.Stat(f.database()); err == nil {
-		return st.ModTime()
-	}
-	return time.Time{}
 }

@@ -2,6 +2,7 @@ package check
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -17,6 +18,7 @@ func Configuration(err error) []Finding {
 		syntax *profile.SyntaxError
 		value  *profile.ValueError
 		noKDC  *profile.NoKDCError
+		unread *fs.PathError
 	)
 	switch {
 	case errors.As(err, &syntax):
@@ -35,6 +37,8 @@ func Configuration(err error) []Finding {
 		}}
 	case errors.Is(err, transport.ErrKeytabType):
 		return []Finding{{Problem: lastPart(err)}}
+	case errors.As(err, &unread) && errors.Is(err, fs.ErrPermission):
+		return []Finding{{Problem: "this user cannot read " + unread.Path, Remedy: []string{"run it as root, or:  chmod a+r " + unread.Path}}}
 	}
 	return nil
 }
@@ -65,6 +69,9 @@ func (p Propagation) dump(err error) []Finding {
 	again := []string{"kdb5_util dump " + path}
 	switch d.Kind {
 	case kdb.DumpOpen:
+		if errors.Is(err, fs.ErrPermission) {
+			return []Finding{{Problem: "kprop must read the dump " + path, Remedy: []string{"run it as root"}}}
+		}
 		return []Finding{{Problem: "the dump is not there or cannot be read: make one first", Remedy: again}}
 	case kdb.DumpStat:
 		return []Finding{{Problem: "kdb5_util leaves " + d.Path + " beside a dump that it has finished", Remedy: again}}

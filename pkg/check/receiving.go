@@ -1,30 +1,34 @@
 package check
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
-	"os"
+	"io/fs"
 	"path/filepath"
 	"strconv"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/kprop/kprop/internal/config"
 	"github.com/kprop/kprop/pkg/kdb"
 	"github.com/kprop/kprop/pkg/profile"
-	"github.com/kprop/kprop/pkg/transport"
 )
 
 // Receiving says what to check on a replica: kpropd's options. The zero value
 // checks it with kpropd's defaults.
 type Receiving struct {
-	Realm    string // of -r
-	Keytab   string // name; empty: the default keytab
-	ACL      string // path of kpropd.acl
-	File     string // takes the received dump
-	Database string // to load into; empty: that of kdc.conf
-	KDB5Util string // path of the program that loads
-	Port     string // number or service name
+	Realm  string // of -r
+	Keytab string // name; empty: the default keytab
+	ACL    string // path of kpropd.acl
+
+	Config     string // path of kpropd.yaml; not looked at if empty
+	ConfigMust bool   // it was asked for
+	HistoryDir string // of kept dumps; empty: that of Config, or File with .history behind
+	File       string // takes the received dump
+	Database   string // to load into; empty: that of kdc.conf
+	KDB5Util   string // path of the program that loads
+	Port       string // number or service name
 
 	Deep bool // read the whole database, however long it takes
 }
@@ -44,12 +48,13 @@ func (o Receiving) Check(ctx context.Context) []Item {
 		}
 	}
 	h := &host{series: new(series), receiver: true, wantRealm: o.Realm, keytabOpt: o.Keytab}
+	history := o.checkConfig(ctx, h.series)
 	h.configuration(ctx)
 	if o.Database != "" {
 		h.settings.DatabaseName = o.Database
 	}
 	h.identity(ctx)
-	f := &files{host: h, dump: o.File}
+	f := &files{host: h, dump: o.File, history: history, util: o.KDB5Util, path: o.Database}
 	h.do(ctx, "access list", []string{nameRealm, nameHost}, func(ctx context.Context) []Item { return h.checkACL(ctx, o.ACL) })
 	h.do(ctx, "kdb5_util", nil, func(context.Context) []Item { return checkProgram(o.KDB5Util, true) })
 	h.do(ctx, "directory", []string{nameKDCConf}, f.checkDirectories)
@@ -70,6 +75,40 @@ func (o Receiving) Check(ctx context.Context) []Item {
 	return h.items
 }
 
+// checkConfig reads kpropd.yaml, and gives the directory of kept dumps.
+func (o Receiving) checkConfig(ctx context.Context, on *series) (history string) {
+	history = cmp.Or(o.HistoryDir, o.File+".history")
+	if o.Config == "" {
+		return history
+	}
+	cfg, err := config.LoadKpropd(o.Config)
+	if errors.Is(err, fs.ErrNotExist) && !o.ConfigMust {
+		return history
+	}
+	on.do(ctx, "kpropd.yaml", nil, func(context.Context) []Item { return readItems(o.Config, err, "") })
+	if err == nil {
+		history = cmp.Or(o.HistoryDir, cfg.HistoryDir, history)
+	}
+	return history
+}
+
+// readItems tells the outcome of reading a configuration file: an item for each
+// fault.
+func readItems(path string, err error, mend string) []Item {
+	if err == nil {
+		return okItem("read %s", path)
+	}
+	var items []Item
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		i := failItem(line)
+		if mend != "" {
+			i[0].Remedy = []string{mend}
+		}
+		items = append(items, i...)
+	}
+	return items
+}
+
 // checkDirectories makes sure that the received dump and the new database can
 // be written.
 func (f *files) checkDirectories(context.Context) []Item {
@@ -80,42 +119,9 @@ func (f *files) checkDirectories(context.Context) []Item {
 	return items
 }
 
-// checkSpace wants room for the received dump and a new database beside the
-// present ones: for two copies.
-func (f *files) checkSpace(context.Context) []Item {
-	dir := filepath.Dir(f.database())
-	var st unix.Statfs_t
-	if err := unix.Statfs(dir, &st); err != nil {
-		return warnItem("the free space of " + dir + " is not known: " + transport.Message(err))
-	}
-	free := int64(st.Bavail) * st.Bsize
-	need := f.size()
-	if d, err := os.Stat(f.dump); err == nil {
-		need = max(need, d.Size())
-	}
-	need *= 2
-	text := fmt.Sprintf("%s has %s free, two copies of the database take %s", dir, megabytes(free), megabytes(need))
-	switch {
-	case need == 0 && free > 0:
-		return okItem("%s has %s free; how much the database takes is not known yet", dir, megabytes(free))
-	case free < need/2 || free == 0:
-		return failItem(text, "df -h "+dir)
-	case free < need:
-		return warnItem(text, "df -h "+dir)
-	}
-	return okItem("%s", text)
-}
-
-func megabytes(n int64) string {
-	if n > 0 && n < 1<<20 {
-		return "less than 1 MiB"
-	}
-	return strconv.FormatInt(n>>20, 10) + " MiB"
-}
-
 // checkDatabase says whether there is a database of a kind that kprop can
 // propagate.
-func (f *files) checkDatabase(context.Context) []Item {
+func (f *files) checkDatabase(ctx context.Context) []Item {
 	switch f.settings.DBLibrary {
 	case "kldap":
 		return failItem("the realm's database is kept by LDAP (db_library = kldap), which kprop does not propagate", "replicate the directory server instead")
@@ -126,10 +132,7 @@ func (f *files) checkDatabase(context.Context) []Item {
 	if !f.present() {
 		return okItem("%s is not there yet, the first propagation brings it", f.database())
 	}
-	if !f.stamp().IsZero() {
-		return okItem("%s is there (%s), of %s", f.database(), f.settings.DBLibrary, f.stamp().UTC().Format("2006-01-02 15:04 UTC"))
-	}
-	return okItem("%s is there (%s)", f.database(), f.settings.DBLibrary)
+	return f.opens(ctx)
 }
 
 // checkOwnKDC asks the krb5kdc of this host.

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -28,6 +28,7 @@ type Sending struct {
 	Config     string   // path of kprop.yaml
 	ConfigMust bool     // it was asked for: without it nothing can be checked
 	Socket     string   // of kprop serve; not looked at if empty or without a Config
+	StateDir   string   // of kprop serve; its dumps are there unless Config says otherwise
 	Replicas   []string // names or hosts; empty: those of Config
 
 	Deep bool // read the whole database, however long it takes
@@ -41,9 +42,9 @@ type target struct{ label, host, address, port, principal string }
 
 // site is a realm on this host.
 type site struct {
-	realm, keytab, dump, kdb5Util string
-	replicas                      []target
-	served                        bool // kprop serve propagates it
+	realm, keytab, dump, kdb5Util, database string
+	replicas                                []target
+	served                                  bool // kprop serve propagates it
 }
 
 // Check runs all checks, replicas side by side, in at most 15 seconds unless
@@ -94,16 +95,7 @@ func (s Sending) checkConfig(ctx context.Context, on *series) *config.Config {
 	if errors.Is(err, fs.ErrNotExist) && !s.ConfigMust {
 		return nil
 	}
-	on.do(ctx, nameConfig, nil, func(context.Context) []Item {
-		if err == nil {
-			return okItem("read %s", s.Config)
-		}
-		var items []Item
-		for line := range strings.SplitSeq(err.Error(), "\n") {
-			items = append(items, failItem(line, "kprop config check "+s.Config)...)
-		}
-		return items
-	})
+	on.do(ctx, nameConfig, nil, func(context.Context) []Item { return readItems(s.Config, err, "kprop config check "+s.Config) })
 	if err != nil {
 		return nil
 	}
@@ -146,7 +138,7 @@ func (s Sending) served(r *config.Realm) site {
 		}
 		return b
 	}
-	at := site{realm: r.Name, keytab: first(s.Keytab, r.Keytab), dump: first(s.Dump, r.Dump), kdb5Util: r.KDB5Util, served: true}
+	at := site{realm: r.Name, keytab: first(s.Keytab, r.Keytab), dump: first(s.Dump, r.Dump), kdb5Util: r.KDB5Util, database: r.Database, served: true}
 	for _, p := range r.Replicas {
 		if p.Enabled {
 			at.replicas = append(at.replicas, target{p.Name, p.Host, p.Address, first(s.Port, p.Port), p.Principal})
@@ -203,12 +195,19 @@ func (s Sending) checkSite(ctx context.Context, at site) *host {
 
 // checkFiles checks what is on this host besides its identity.
 func (s Sending) checkFiles(ctx context.Context, h *host, at site) {
-	f := &files{host: h, dump: at.dump, served: at.served}
+	if at.database != "" {
+		h.settings.DatabaseName = at.database
+	}
+	f := &files{host: h, dump: at.dump, served: at.served, util: at.kdb5Util, path: at.database}
 	if at.dump != "" {
 		h.do(ctx, nameDump, nil, f.checkDump)
+	} else if s.StateDir != "" {
+		f.history = filepath.Join(s.StateDir, "dumps")
 	}
 	h.do(ctx, nameStash, []string{nameKDCConf}, f.checkStash)
 	h.do(ctx, "kdb5_util", []string{nameKDCConf}, func(context.Context) []Item { return checkProgram(at.kdb5Util, at.served) })
+	h.do(ctx, nameDatabase, []string{nameKDCConf}, f.checkOwn)
+	h.do(ctx, "space", []string{nameKDCConf}, f.checkDumpSpace)
 	h.do(ctx, "key files", []string{nameKDCConf}, f.checkModes)
 	h.do(ctx, "iprop", []string{nameKDCConf}, h.checkIprop)
 	if at.served && s.Socket != "" {
