@@ -129,6 +129,12 @@ func TestTextsBeforeConnecting(t *testing.T) {
 			stage:   func(s *stage) { s.keytab = s.changedKeytab(s.keytab, otherKey) },
 			stderr:  "kprop: Preauthentication failed while getting initial credentials\n\n",
 			finding: "is not the one that the KDC has"},
+		{name: "old key, preauthentication", exit: 1,
+			stage: func(s *stage) {
+				s.keytab = s.changedKeytab(s.keytab, func(e *keytab.Entry) bool { e.KVNO = 7; return otherKey(e) })
+			},
+			stderr:  "kprop: Preauthentication failed while getting initial credentials\n\n",
+			finding: "is not the one that the KDC has; the keytab has kvno 7"},
 		{name: "right key, preauthentication", exit: 1, stage: func(s *stage) {},
 			stderr: "kprop: Connection refused while connecting to server\n", finding: "nothing listens"},
 	})
@@ -200,6 +206,15 @@ func credentialRows(own string) []row {
 				})
 			},
 			stderr: "kprop: Key table entry not found" + while, finding: "{DIR}/changed.keytab has no key of host/" + own},
+		{name: "keytab of another name of the client", exit: 1,
+			stage: func(s *stage) {
+				s.keytab = s.changedKeytab(s.keytab, func(e *keytab.Entry) bool {
+					e.Principal.Components[1] += ".example.com"
+					return true
+				})
+			},
+			stderr:  "kprop: Key table entry not found" + while,
+			finding: ", but host/" + strings.Replace(own, "@", ".example.com@", 1) + ": the name is the long one, but the host calls itself"},
 		{name: "keytab is no keytab", exit: 1,
 			stage: func(s *stage) {
 				s.keytab = filepath.Join(s.dir, "bad.keytab")
@@ -211,6 +226,12 @@ func credentialRows(own string) []row {
 		{name: "wrong key in the keytab", exit: 1,
 			stage:  func(s *stage) { s.keytab = s.changedKeytab(s.keytab, otherKey) },
 			stderr: "kprop: Decrypt integrity check failed" + while, finding: "kadmin.local -q 'ktadd -k {DIR}/changed.keytab host/" + own},
+		{name: "old key in the keytab", exit: 1,
+			stage: func(s *stage) {
+				s.keytab = s.changedKeytab(s.keytab, func(e *keytab.Entry) bool { e.KVNO = 7; return otherKey(e) })
+			},
+			stderr:  "kprop: Decrypt integrity check failed" + while,
+			finding: "is not the one that the KDC has: the keytab has kvno 7, the KDC kvno 1"},
 		{name: "client unknown to the KDC", exit: 1,
 			stage: func(s *stage) {
 				s.keytab = s.changedKeytab(s.keytab, func(e *keytab.Entry) bool {

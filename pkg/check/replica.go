@@ -92,6 +92,8 @@ func (p Propagation) remote(err error) []Finding {
 		_, path, _ := strings.Cut(text, "the stash ")
 		path, _, _ = strings.Cut(path, " on this host")
 		return []Finding{stashAt(p.Replica, safePath(path))}
+	case strings.Contains(text, "is not on this host: install krb5-kdc"):
+		return []Finding{{Problem: "kpropd on " + p.Replica + " needs MIT's kdb5_util to load the database", Remedy: []string{p.on("apt-get install krb5-kdc    (Red Hat: dnf install krb5-server)")}}}
 	case strings.Contains(text, "deleted the LMDB database"):
 		return []Finding{{
 			Problem: "krb5kdc on " + p.Replica + " has lost the files that it had open; why the load failed stands in the message above",

@@ -12,6 +12,8 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/kprop/kprop/internal/enctype"
+	"github.com/kprop/kprop/internal/principal"
+	"github.com/kprop/kprop/pkg/check"
 	"github.com/kprop/kprop/pkg/kdb"
 	"github.com/kprop/kprop/pkg/transport"
 )
@@ -40,7 +42,9 @@ func (s *Server) serveConn(ctx context.Context, nc net.Conn, peer *stranger) (lo
 	peer.enter(ctx)
 	c, err := s.acceptor.Accept(ctx, nc)
 	if err != nil {
-		log.Error("Error in krb5_recvauth: "+transport.Message(err), zap.Error(err))
+		found := s.reception().Explain(err)
+		log.Error("Error in krb5_recvauth: "+transport.Message(err), append(advice(found), zap.Error(err))...)
+		s.show(found)
 	} else {
 		defer c.Close()
 		log = log.With(zap.String("principal", c.Peer().String()))
@@ -63,10 +67,11 @@ func (s *Server) serve(ctx context.Context, c *transport.Conn, log *zap.Logger, 
 	// Who chooses a principal's name need not be a friend.
 	peer := transport.Printable(c.Peer().String())
 	s.o.Debug("authenticated client: %s (etype == %v)", peer, c.TicketEnctype())
-	if why := s.authorize(c.Peer().String(), c.TicketEnctype()); why != "" {
+	if why, found := s.authorize(c.Peer(), c.TicketEnctype()); why != "" {
 		known()
-		log.Warn("Rejected connection from unauthorized principal "+peer, zap.String("reason", why))
+		log.Warn("Rejected connection from unauthorized principal "+peer, append(advice(found), zap.String("reason", why))...)
 		s.o.Debug("Rejected connection from unauthorized principal %s", peer)
+		s.show(found)
 		s.refuse(c, fmt.Sprintf("%s is not allowed to propagate to this host: %s", peer, why))
 		return false
 	}
@@ -89,17 +94,37 @@ func (s *Server) serve(ctx context.Context, c *transport.Conn, log *zap.Logger, 
 	return true
 }
 
-// authorize gives the reason of a refusal.
-func (s *Server) authorize(who string, ticket enctype.ID) string {
+// authorize gives the reason of a refusal, and what to do about it.
+func (s *Server) authorize(who principal.Name, ticket enctype.ID) (why string, found []check.Finding) {
 	acl, err := LoadACL(s.o.ACL)
 	if err != nil {
-		return "the access list " + s.o.ACL + " cannot be read: " + transport.Message(err)
+		why = "the access list " + s.o.ACL + " cannot be read: " + transport.Message(err)
+		return why, s.reception().Denied(who, "")
 	}
-	ok, why := acl.Allows(who, ticket)
+	ok, why := acl.Allows(who.String(), ticket)
 	if ok {
-		return ""
+		return "", nil
 	}
-	return why + " (" + s.o.ACL + ")"
+	return why + " (" + s.o.ACL + ")", s.reception().Denied(who, strings.Join(acl.lines, "\n"))
+}
+
+func (s *Server) reception() check.Reception {
+	return check.Reception{Self: s.Principal(), Keytab: s.keytabName, ACL: s.o.ACL}
+}
+
+// advice is the first finding for the log.
+func advice(found []check.Finding) []zap.Field {
+	if len(found) == 0 {
+		return nil
+	}
+	return []zap.Field{zap.String("cause", found[0].Problem), zap.Strings("remedy", found[0].Remedy)}
+}
+
+// show prints findings for people who watch.
+func (s *Server) show(found []check.Finding) {
+	for _, f := range found {
+		s.o.Debug("%s", f)
+	}
 }
 
 // refusal is a failure of which the sender must be told.
@@ -107,6 +132,8 @@ type refusal struct {
 	mit  string // what MIT's kpropd logs of it, or what we do
 	tell string // for the sender
 	err  error
+	// found is what to do about it on this host, where tell does not say.
+	found []check.Finding
 }
 
 func (r *refusal) Error() string { return r.mit }
@@ -120,12 +147,13 @@ func (s *Server) report(c *transport.Conn, log *zap.Logger, err error) {
 		s.linger(c)
 		return
 	}
-	fields := []zap.Field{}
+	fields := advice(r.found)
 	if r.err != nil {
 		fields = append(fields, zap.Error(r.err))
 	}
 	log.Error("kpropd: "+r.mit, fields...)
 	s.o.Debug("%s", r.tell)
+	s.show(r.found)
 	s.refuse(c, r.tell)
 }
 

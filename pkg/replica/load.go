@@ -8,10 +8,12 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
 
 	"github.com/kprop/kprop/pkg/check"
 	"github.com/kprop/kprop/pkg/dump"
@@ -166,7 +168,14 @@ func (s *Server) take(t io.WriterTo, in *kdb.Incoming) (*dump.Report, error) {
 // writeRefusal has MIT's words for both sides (reference kprop-protocol.md 10.2).
 func writeRefusal(err error, in *kdb.Incoming) *refusal {
 	text := fmt.Sprintf("%s while writing database block starting at offset %d", transport.Message(err), in.Size())
-	return &refusal{mit: text, tell: text + " to " + in.TempPath(), err: err}
+	r := &refusal{mit: text, tell: text + " to " + in.TempPath(), err: err}
+	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+		r.found = []check.Finding{{
+			Problem: "there is no room for the dump; the database here is what it was",
+			Remedy:  []string{"df -h " + filepath.Dir(in.TempPath())},
+		}}
+	}
+	return r
 }
 
 func badDump(err error) *refusal {
@@ -250,7 +259,7 @@ func (s *Server) checkStash(r *dump.Report, log *zap.Logger) error {
 		return nil
 	case err != nil:
 		text := fmt.Sprintf("the stash %s on this host does not open the dump, nothing was changed: %v", path, err)
-		return &refusal{mit: text, tell: text}
+		return &refusal{mit: text, tell: text, found: []check.Finding{check.Stash("this host")}}
 	}
 	for _, f := range findings {
 		if f.Problem() {

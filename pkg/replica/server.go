@@ -81,6 +81,7 @@ type Server struct {
 	acceptor *transport.Acceptor
 	log      *zap.Logger
 
+	keytabName      string // as in the options, or the default
 	keytab, replays string // paths of the files; replays may be empty
 
 	strangers    crowd
@@ -151,6 +152,7 @@ func (s *Server) newAcceptor(ctx context.Context) (*transport.Acceptor, error) {
 	if s.keytab, err = keytab.Path(name); err != nil {
 		return nil, err
 	}
+	s.keytabName = name
 	a.Keytab = func() (*keytab.Keytab, error) { return keytab.Load(name) }
 	typ, residual, err := p.ReplayCacheName()
 	if err != nil {

@@ -31,6 +31,8 @@ type Result struct {
 	// LastPropErr says that the propagation succeeded, but that its mark
 	// beside the dump could not be written.
 	LastPropErr error
+	// identity looks at this host, where that is why there is no ticket.
+	identity func() []check.Finding
 	// Unfinished says that kdb5_util did not mark the dump as complete. MIT's
 	// kprop does not look, and scripts touch the mark, so it is sent.
 	Unfinished bool
@@ -42,6 +44,7 @@ func (r *Result) Warning() (check.Finding, bool) {
 }
 
 // Findings explains a failure; port is that of the replica, as it was typed.
+// It takes a few seconds where the KDC is asked what is wrong with a key.
 func (r *Result) Findings(port string) []check.Finding {
 	if r.Err == nil {
 		return nil
@@ -49,6 +52,11 @@ func (r *Result) Findings(port string) []check.Finding {
 	var bad *VerifyError
 	if errors.As(r.Err, &bad) {
 		return check.BadDump(r.Names.Client.Realm, bad.Path, bad.Err)
+	}
+	if r.identity != nil && check.AboutIdentity(r.Err) {
+		if found := r.identity(); len(found) > 0 {
+			return found
+		}
 	}
 	p := check.Propagation{
 		Replica: r.Host, Address: r.Address, Port: port, Dump: r.Dump,
@@ -72,6 +80,8 @@ func (s *Sender) Run(ctx context.Context, path string, hosts []string, report fu
 		mu     sync.Mutex
 		places = make(chan struct{}, Parallel)
 		dump   = &sharedDump{path: path}
+		// It is the same for all.
+		identity = sync.OnceValue(func() []check.Finding { return check.Identity(ctx, s.Realm, s.Keytab) })
 	)
 	if !s.NoVerify {
 		dump.verify = func(d *kdb.DumpFile) error { return s.verify(ctx, d) }
@@ -84,6 +94,7 @@ func (s *Sender) Run(ctx context.Context, path string, hosts []string, report fu
 				o.progress = func(sent, size int64) { s.Progress(host, sent, size) }
 			}
 			r := s.propagate(ctx, Target{Host: host}, dump, o)
+			r.identity = identity
 			<-places
 			mu.Lock()
 			defer mu.Unlock()
@@ -99,6 +110,7 @@ func (s *Sender) propagate(ctx context.Context, t Target, shared *sharedDump, o 
 	start := time.Now()
 	w := &stopwatch{hear: o.stage}
 	r := Result{Host: t.Host, Dump: shared.path}
+	r.identity = func() []check.Finding { return check.Identity(ctx, s.Realm, s.Keytab) }
 	r.Err = s.steps(ctx, t, shared, &r, w, o)
 	w.stop()
 	r.Stages, r.Duration = w.stages, time.Since(start)
