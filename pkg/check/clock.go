@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// someSeconds is how far clocks may differ and still agree.
-const someSeconds = 5 * time.Second
+// nearEnough is how far clocks may differ and still agree.
+const nearEnough = 5 * time.Second
 
 // clock is the finding that this host's clock and another's are too far apart.
 // The time that the other told with its refusal says how far, if there is one.
@@ -19,7 +19,7 @@ func (p Propagation) clock(other string, told time.Time) Finding {
 		return f
 	}
 	switch d := time.Until(told); {
-	case d.Abs() > someSeconds:
+	case d.Abs() > nearEnough:
 		f.Problem += ": that of " + other + " is " + ahead(d)
 	case other == p.Replica:
 		f.Problem = "the clock of " + other + " is that of " + p.thisHost() + " to some seconds, so it is the KDC's that is wrong, whose time kprop takes"
@@ -46,7 +46,7 @@ func (r *remote) checkTime(told time.Time, offset time.Duration) []Item {
 		return skipItem("%s does not tell its time", r.target.label)
 	}
 	d, skew := time.Until(told), r.profile.ClockSkew()
-	if d.Abs() <= someSeconds {
+	if d.Abs() <= nearEnough {
 		return okItem("agrees with this host's to some seconds")
 	}
 	text := fmt.Sprintf("the clock of %s is %s; clockskew allows %v", r.target.label, ahead(d), skew)
