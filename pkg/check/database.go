@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/kprop/kprop/internal/child"
+	"github.com/kprop/kprop/pkg/kdb"
 	"github.com/kprop/kprop/pkg/profile"
 	"github.com/kprop/kprop/pkg/transport"
 )
@@ -32,7 +33,7 @@ func (f *files) opens(ctx context.Context) []Item {
 	}
 	// A loader of the user's own need not know this command.
 	program := profile.DefaultLayout().KDB5Util
-	if sameProgram(f.util, program) {
+	if kdb.IsUtil(f.util, program) {
 		program = f.util
 	} else if executable(program) != nil {
 		return skipItem("%s is not there, and %s may be another program", program, f.util)
@@ -57,17 +58,6 @@ func (f *files) opens(ctx context.Context) []Item {
 		return failItem("the stash does not open "+f.database()+": "+said, f.stashMend()...)
 	}
 	return failItem("kdb5_util cannot open "+f.database()+": "+said, f.databaseMend()...)
-}
-
-// sameProgram reports whether two paths lead to one file; an empty one is that
-// of the installation.
-func sameProgram(a, standard string) bool {
-	if a == "" || a == standard {
-		return a != ""
-	}
-	sa, errA := os.Stat(a)
-	sb, errB := os.Stat(standard)
-	return errA == nil && errB == nil && os.SameFile(sa, sb)
 }
 
 func (f *files) databaseMend() []string {

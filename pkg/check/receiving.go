@@ -63,7 +63,7 @@ func (o Receiving) Check(ctx context.Context) []Item {
 	h.do(ctx, nameStash, []string{nameKDCConf}, f.checkStash)
 	h.do(ctx, nameDatabase, []string{nameKDCConf}, f.checkDatabase)
 	if h.settings.DBLibrary == "klmdb" && kdb.IsUtil(o.KDB5Util, l.KDB5Util) {
-		h.do(ctx, nameLMDB, []string{nameDatabase}, f.checkLMDB)
+		h.do(ctx, nameLMDB, []string{nameKDCConf}, f.checkLMDB)
 	}
 	h.do(ctx, "key files", []string{nameKDCConf}, f.checkModes)
 	h.do(ctx, "iprop", []string{nameKDCConf}, h.checkIprop)
