@@ -101,6 +101,7 @@ type host struct {
 	load   time.Duration
 	stall  string        // stage in which it stands still for took
 	err    error         // instead of success
+	breaks bool          // the connection, when half is sent
 	holds  string        // content
 	got    []string      // contents, oldest first
 	at     []time.Time   // when each transfer began
@@ -185,7 +186,7 @@ func (w *world) propagate(ctx context.Context, t Target, d *sharedDump, o observ
 // receive is a transfer; what the host is to do is settled at its beginning.
 func (h *host) receive(ctx context.Context, content string, sw *stopwatch, o observer) error {
 	h.mu.Lock()
-	took, load, stall, err, hung := h.took, h.load, h.stall, h.err, h.hung
+	took, load, stall, err, hung, breaks := h.took, h.load, h.stall, h.err, h.hung, h.breaks
 	h.mu.Unlock()
 	for _, stage := range []string{"ticket", "connect", "authenticate", "send"} {
 		sw.enter(stage)
@@ -209,6 +210,9 @@ func (h *host) receive(ctx context.Context, content string, sw *stopwatch, o obs
 			return context.Cause(ctx)
 		}
 		o.progress(int64(1000*(i+1)/blocks), 1000)
+		if breaks && 2*(i+1) == blocks {
+			return syscall.EPIPE
+		}
 	}
 	sw.enter("load")
 	if !rest(ctx, load) {

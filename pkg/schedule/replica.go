@@ -119,11 +119,10 @@ func (r *replica) note(a *status.Attempt) {
 	c := &r.counters
 	if a.OK {
 		c.Succeeded++
-		c.Bytes += uint64(max(a.Bytes, 0))
 	} else {
 		c.Failed++
 	}
-	c.Bytes += uint64(a.Bytes)
+	c.Bytes += uint64(max(a.Bytes, 0))
 	for _, stage := range a.Stages {
 		c.AddStage(stage)
 	}

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kprop/kprop/internal/control"
 	"github.com/kprop/kprop/internal/status"
 )
 
@@ -30,6 +31,26 @@ func TestFirstRun(t *testing.T) {
 				t.Errorf("check %+v", c)
 			}
 		}
+	})
+}
+
+// What was sent counts once, also where the replica did not get all of it.
+func TestBytesSent(t *testing.T) {
+	inWorld(t, []string{"kdc2"}, func(w *world) {
+		w.realm(realmA).Schedule = every(t, "@every 1h")
+		w.realm(realmA).Retry.Initial = time.Hour
+		w.start()
+		w.sleep(time.Second)
+		same(t, "first", w.replica("kdc2").Counters.Bytes, 1000)
+		w.ask(control.NowRequest{Unchanged: true})
+		w.sleep(time.Second)
+		same(t, "again", w.replica("kdc2").Counters.Bytes, 2000)
+		w.host("kdc2").set(func(h *host) { h.breaks = true })
+		w.ask(control.NowRequest{Unchanged: true})
+		w.sleep(time.Second)
+		r := w.want("kdc2", status.Failing)
+		same(t, "half", r.Counters.Bytes, 2500)
+		same(t, "of the attempt", r.Last.Bytes, 500)
 	})
 }
 
