@@ -10,15 +10,15 @@ import (
 	"github.com/kprop/kprop/internal/status"
 )
 
-// defaultLimit is how many attempts History returns unless told.
-const defaultLimit = 100
+// DefaultLimit is how many attempts History returns unless told.
+const DefaultLimit = 100
 
 // History returns attempts, the newest first, of one replica or of all that
 // match: an empty realm or name stands for any. It returns at most limit, 100
 // if that is not positive. One that cannot be read is left out.
 func (s *Store) History(realm, name string, limit int) ([]status.Attempt, error) {
 	if limit <= 0 {
-		limit = defaultLimit
+		limit = DefaultLimit
 	}
 	var attempts []status.Attempt
 	err := s.view(func(tx *bbolt.Tx) error {

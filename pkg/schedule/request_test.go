@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kprop/kprop/internal/config"
 	"github.com/kprop/kprop/internal/control"
 	"github.com/kprop/kprop/internal/status"
 )
@@ -216,6 +217,13 @@ func TestPause(t *testing.T) {
 
 func TestHistory(t *testing.T) {
 	inWorld(t, []string{"kdc2", "kdc3"}, func(w *world) {
+		// One more on the host kdc3, and one there for another realm.
+		second := replicaAt("kdc3")
+		second.Name, second.Port = "kdc3:7540", "7540"
+		w.realm(realmA).Replicas = append(w.realm(realmA).Replicas, second)
+		other := replicaAt("kdc3")
+		other.Name, other.Port = "kdc3:7541", "7541"
+		w.addRealm(realmB).Replicas = []config.Replica{other}
 		w.start()
 		w.sleep(time.Second)
 		for _, c := range []struct {
@@ -223,13 +231,21 @@ func TestHistory(t *testing.T) {
 			want int
 			err  error
 		}{
-			{control.HistoryQuery{}, 2, nil}, {control.HistoryQuery{Realm: realmA}, 2, nil}, {control.HistoryQuery{Replica: "KDC2"}, 1, nil},
+			{control.HistoryQuery{}, 4, nil}, {control.HistoryQuery{Realm: realmA}, 3, nil}, {control.HistoryQuery{Replica: "KDC2"}, 1, nil},
 			{control.HistoryQuery{Limit: 1}, 1, nil}, {control.HistoryQuery{Replica: "kdc9"}, 0, control.ErrUnknown},
 			{control.HistoryQuery{Realm: "C.TEST", Replica: "kdc2"}, 0, control.ErrUnknown},
+			{control.HistoryQuery{Realm: "C.TEST"}, 0, control.ErrUnknown},
+			{control.HistoryQuery{Replica: "kdc3:7540"}, 1, nil}, {control.HistoryQuery{Replica: "kdc3"}, 3, nil},
+			{control.HistoryQuery{Replica: "kdc3", Realm: realmA}, 2, nil}, {control.HistoryQuery{Replica: "kdc3", Limit: 2}, 2, nil},
 		} {
 			got, err := w.svc.History(c.q)
 			if len(got) != c.want || !errors.Is(err, c.err) {
 				t.Errorf("%+v: %d attempts, %v", c.q, len(got), err)
+			}
+			for i := range max(len(got)-1, 0) {
+				if got[i].ID <= got[i+1].ID {
+					t.Errorf("%+v: %d is before %d", c.q, got[i].ID, got[i+1].ID)
+				}
 			}
 		}
 	})

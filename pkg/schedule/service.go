@@ -1,6 +1,7 @@
 package schedule
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -234,17 +235,31 @@ func (s *Service) Run(id uint64) (*status.Run, bool) {
 	return x.describe(s.now()), true
 }
 
-// History gives attempts, newest first.
+// History gives attempts, newest first. A host may have several replicas.
 func (s *Service) History(q control.HistoryQuery) ([]status.Attempt, error) {
-	name := q.Replica
-	if name != "" {
-		found, err := s.find(q.Realm, []string{name})
+	if q.Replica == "" {
+		if _, err := s.find(q.Realm, nil); err != nil {
+			return nil, err
+		}
+		return s.store.History(q.Realm, "", q.Limit)
+	}
+	list, err := s.find(q.Realm, []string{q.Replica})
+	if err != nil {
+		return nil, err
+	}
+	var all []status.Attempt
+	for _, f := range list {
+		attempts, err := s.store.History(f.realm.name, f.name, q.Limit)
 		if err != nil {
 			return nil, err
 		}
-		name = found[0].name
+		all = append(all, attempts...)
 	}
-	return s.store.History(q.Realm, name, q.Limit)
+	slices.SortFunc(all, func(a, b status.Attempt) int { return cmp.Compare(b.ID, a.ID) })
+	if q.Limit <= 0 {
+		q.Limit = record.DefaultLimit
+	}
+	return all[:min(len(all), q.Limit)], nil
 }
 
 // Checks are the checks of readiness.
