@@ -328,6 +328,29 @@ func TestPendingAfterCrash(t *testing.T) {
 	})
 }
 
+// What only waited for its turn when the service ended has not begun: a replica
+// that has the database is not sent it again for that.
+func TestWaitingHasNotBegun(t *testing.T) {
+	inWorld(t, []string{"slow", "waiting"}, func(w *world) {
+		w.realm(realmA).Parallel = 1
+		w.start()
+		w.sleep(time.Second)
+		w.host("slow").set(func(h *host) { h.took = time.Minute })
+		w.ask(nowFor("slow"))
+		w.ask(control.NowRequest{Replicas: []string{"slow"}, Unchanged: true})
+		w.sleep(200 * time.Millisecond)
+		w.ask(control.NowRequest{Replicas: []string{"waiting"}, Unchanged: true})
+		w.sleep(200 * time.Millisecond)
+		if r := w.want("waiting", status.Running); r.Transfer.Stage != "waiting" {
+			t.Fatalf("%+v", r.Transfer)
+		}
+		w.restart()
+		w.sleep(2 * time.Minute)
+		same(t, "attempts", len(w.host("waiting").attempts()), 1)
+		same(t, "attempts at the slow one", len(w.host("slow").attempts()), 3)
+	})
+}
+
 func TestStop(t *testing.T) {
 	inWorld(t, []string{"fast", "slow", "waiting"}, func(w *world) {
 		w.realm(realmA).Parallel = 2
@@ -355,7 +378,7 @@ func TestStop(t *testing.T) {
 		}
 		s, err := record.Open(w.path, record.Options{})
 		must(t, err)
-		for name, pending := range map[string]bool{"fast": false, "slow": true, "waiting": true} {
+		for name, pending := range map[string]bool{"fast": false, "slow": true, "waiting": false} {
 			kept, err := s.Replica(realmA, name)
 			must(t, err)
 			if kept.Pending != nil != pending || kept.Failures != 0 {

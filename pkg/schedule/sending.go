@@ -46,7 +46,6 @@ type job struct {
 }
 
 func (j *job) do(ctx context.Context) {
-	j.pending()
 	result, err := j.send(ctx)
 	if err != nil || result.Err != nil && ctx.Err() != nil {
 		j.interrupted()
@@ -56,7 +55,7 @@ func (j *job) do(ctx context.Context) {
 }
 
 // pending records that an attempt begins, of which nothing is known if this
-// process ends before it does.
+// process ends before it does. One that only waits has not begun.
 func (j *job) pending() {
 	j.r.persist.Lock()
 	defer j.r.persist.Unlock()
@@ -78,6 +77,7 @@ func (j *job) send(ctx context.Context) (Result, error) {
 		return Result{}, err
 	}
 	defer place.leave()
+	j.pending()
 	return j.sender.propagate(ctx, j.to, j.snap.dump, observer{
 		stage: func(name string) {
 			switch name {
