@@ -33,6 +33,21 @@ func TestRunsAreForgotten(t *testing.T) {
 	}
 }
 
+// The state file gives a number that was used while it could not be asked.
+func TestRunNumbersAreUnique(t *testing.T) {
+	var r runs
+	e := &realm{name: realmA}
+	seen := map[uint64]bool{}
+	for _, id := range []uint64{10, 0, 0, 11, 12, 13, 14, 0, 15} {
+		x := &run{realm: e, id: id}
+		r.add(x)
+		if seen[x.id] || r.get(x.id) != x {
+			t.Errorf("run %d became %d, which is taken", id, x.id)
+		}
+		seen[x.id] = true
+	}
+}
+
 func TestRateLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		data := bytes.Repeat([]byte("x"), 10_000)

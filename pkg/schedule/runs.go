@@ -100,15 +100,16 @@ type runs struct {
 // maxRuns is how many can be asked for.
 const maxRuns = 200
 
-// add remembers a run. One without a number gets one that no other has, for
-// when the state file gives none.
+// add remembers a run. One whose number another has, or that has none, gets one
+// of its own: a state file that could not be written for a while does not know
+// of those that were given meanwhile.
 func (r *runs) add(x *run) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.byID == nil {
 		r.byID = map[uint64]*run{}
 	}
-	if x.id == 0 {
+	if x.id == 0 || r.byID[x.id] != nil {
 		x.id = r.last + 1
 	}
 	r.last = max(r.last, x.id)
