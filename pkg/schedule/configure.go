@@ -15,6 +15,7 @@ import (
 	"github.com/kprop/kprop/internal/record"
 	"github.com/kprop/kprop/internal/status"
 	"github.com/kprop/kprop/internal/timetable"
+	"github.com/kprop/kprop/pkg/check"
 	"github.com/kprop/kprop/pkg/kdb"
 	"github.com/kprop/kprop/pkg/profile"
 	"github.com/kprop/kprop/pkg/transport"
@@ -39,6 +40,11 @@ func (s *Service) openAll(c *config.Config) ([]*plan, error) {
 	seen := map[string]bool{}
 	for _, cfg := range c.Realms {
 		p, err := s.o.open(s, cfg)
+		if errors.Is(err, profile.ErrNoDefaultRealm) {
+			// Its own text speaks of an option that kprop serve does not have.
+			return nil, fmt.Errorf("%s names no realm, and there is %s: write into it the line realm: EXAMPLE.COM, with your realm",
+				c.Path, check.Configuration(err)[0].Problem)
+		}
 		if err != nil {
 			return nil, err
 		}
