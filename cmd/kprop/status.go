@@ -158,7 +158,7 @@ func named(replicas []status.Replica, names []string, found map[string]bool) []s
 	for _, r := range replicas {
 		wanted := false
 		for _, name := range names {
-			if r.Name == name || r.Host == name {
+			if strings.EqualFold(r.Name, name) || strings.EqualFold(r.Host, name) {
 				found[name], wanted = true, true
 			}
 		}

@@ -49,7 +49,7 @@ func (s *Server) replica(w http.ResponseWriter, r *http.Request) {
 	var found []ReplicaStatus
 	for _, realm := range d.Realms {
 		for _, replica := range realm.Replicas {
-			if replica.Name == name || strings.EqualFold(replica.Host, name) {
+			if strings.EqualFold(replica.Name, name) || strings.EqualFold(replica.Host, name) {
 				found = append(found, ReplicaStatus{realm.Name, replica})
 			}
 		}

@@ -46,7 +46,7 @@ func TestAnswers(t *testing.T) {
 	}{
 		{"status", "GET", "/v1/status", "", nil, nil, 200, `"program":"kprop v1.0.0"`},
 		{"status asked by HEAD", "HEAD", "/v1/status", "", nil, nil, 200, ""},
-		{"replica by name", "GET", "/v1/status/kdc2", "", nil, nil, 200, `"realm":"TEST.EXAMPLE.COM","name":"kdc2"`},
+		{"replica by name", "GET", "/v1/status/Kdc2", "", nil, nil, 200, `"realm":"TEST.EXAMPLE.COM","name":"kdc2"`},
 		{"replica by host", "GET", "/v1/status/KDC3.example.com", "", nil, nil, 200, `[{"realm":"EXAMPLE.COM","name":"kdc3"`},
 		{"replica unknown", "GET", "/v1/status/kdc9", "", nil, nil, 404, `no replica has this name or host: \"kdc9\"`},
 		{"replica without a name", "GET", "/v1/status/", "", nil, nil, 404, "no such path"},
