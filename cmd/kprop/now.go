@@ -25,7 +25,8 @@ With --wait the outcome for each replica is printed, and on a terminal how far
 the transfers are; Ctrl-C ends only the waiting.
 
 Exit status: 0 if the run has started, and with --wait if no replica failed; 1
-if one did; 2 if kprop serve cannot be asked.`
+if one did, or was busy with another propagation; 2 if kprop serve cannot be
+asked.`
 
 func (v *verbs) nowCommand() *cobra.Command {
 	var (
@@ -90,12 +91,13 @@ type waiter struct {
 	ids    []uint64
 	bars   bars
 	told   map[string]bool   // replicas whose outcome has been printed
+	said   mends             // that have been
 	phases map[uint64]string // what is shown of a run
 	failed bool
 }
 
 func newWaiter(v *verbs, ids []uint64) *waiter {
-	return &waiter{v: v, ids: ids, bars: newBars(v.stderr), told: map[string]bool{}, phases: map[uint64]string{}}
+	return &waiter{v: v, ids: ids, bars: newBars(v.stderr), told: map[string]bool{}, said: mends{}, phases: map[uint64]string{}}
 }
 
 // wait returns when all runs are over; the end of ctx ends the waiting only.
@@ -233,6 +235,10 @@ func (w *waiter) result(label string, a *status.Attempt, several bool) {
 	if several {
 		w.line(true, "  propagation to "+label+" failed")
 	}
+	if other := w.said.before(label, a.Findings); other != "" {
+		w.line(true, "  cause and mend as above, for "+other)
+		return
+	}
 	w.findings(a.Findings)
 }
 
@@ -267,7 +273,7 @@ func (w *waiter) skipped(label, why string) {
 		w.line(false, label+": disabled by the configuration, nothing is sent")
 	case "busy":
 		w.failed = true
-		w.line(false, label+": another propagation to it is under way, not sent again")
+		w.line(false, label+": another propagation to it is under way; what that lacks is sent right after it")
 	default:
 		w.failed = true
 		w.line(false, label+": not sent: "+why)

@@ -68,7 +68,7 @@ func TestNowWait(t *testing.T) {
 		{"paused", story(chapter("done", status.RunReplica{Name: "a", Skipped: "paused"})),
 			printed{stdout: "a: paused, nothing is sent; to change that: kprop resume a\n"}},
 		{"busy", story(chapter("done", status.RunReplica{Name: "a", Skipped: "busy"})),
-			printed{stdout: "a: another propagation to it is under way, not sent again\n", exit: 1}},
+			printed{stdout: "a: another propagation to it is under way; what that lacks is sent right after it\n", exit: 1}},
 		{"odd", story(chapter("done", status.RunReplica{Name: "a\x1b", Skipped: "tired\x1b"}, status.RunReplica{Name: "b"})),
 			printed{stdout: "a?: not sent: tired?\nb: not sent\n", exit: 1}},
 		{"one of two fails", story(
@@ -78,6 +78,16 @@ func TestNowWait(t *testing.T) {
   propagation to b failed
   nothing listens on port 754 of b
       on b:  systemctl enable --now kpropd.socket
+`, 1}},
+		{"two fail for the same reason", story(chapter("done",
+			status.RunReplica{Name: "b", Result: bad}, status.RunReplica{Name: "c", Result: bad})),
+			printed{"", `kprop: Connection refused while connecting to server
+  propagation to b failed
+  nothing listens on port 754 of b
+      on b:  systemctl enable --now kpropd.socket
+kprop: Connection refused while connecting to server
+  propagation to c failed
+  cause and mend as above, for b
 `, 1}},
 		{"warning", story(chapter("done", status.RunReplica{Name: "a", Result: &status.Attempt{OK: true, Warning: "odd"}})),
 			printed{stdout: "Database propagation to a: SUCCEEDED\n", stderr: "  odd\n"}},

@@ -36,7 +36,7 @@ func statusLines(doc *status.Document, s surface) []string {
 	// other.
 	l := t.layout(s)
 	lines := documentLines(doc, s)
-	rows := t.rows
+	rows, said := t.rows, mends{}
 	for i := range doc.Realms {
 		r := &doc.Realms[i]
 		if len(lines) > 0 {
@@ -50,7 +50,7 @@ func statusLines(doc *status.Document, s surface) []string {
 		lines = append(lines, t.head(s, l))
 		for j := range r.Replicas {
 			lines = append(lines, t.line(s, l, rows[j]))
-			lines = append(lines, replicaLines(&r.Replicas[j], doc.Now, s)...)
+			lines = append(lines, replicaLines(&r.Replicas[j], doc.Now, s, said)...)
 		}
 		rows = rows[len(r.Replicas):]
 	}
@@ -166,14 +166,41 @@ func stateText(r *status.Replica) (string, style) {
 	return clean(string(r.State)), dim
 }
 
+// mends remembers for whom causes and mends have been told. When the KDC of the
+// primary is down, those of fifty replicas are the same, and would hide what
+// else there is.
+type mends map[string]string
+
+// before gives for whom the findings have been told already, or empty; from then
+// on it is name.
+func (t mends) before(name string, findings []status.Finding) string {
+	if len(findings) == 0 {
+		return ""
+	}
+	key := fmt.Sprintf("%q", findings)
+	if t[key] == "" {
+		t[key] = name
+		return ""
+	}
+	return t[key]
+}
+
 // replicaLines is what is wrong with a replica.
-func replicaLines(r *status.Replica, now time.Time, s surface) []string {
+func replicaLines(r *status.Replica, now time.Time, s surface, said mends) []string {
 	if r.State == status.Paused || r.State == status.Disabled || r.State == status.Current {
 		return warningLines(r, s)
 	}
 	var p paragraphs
 	if r.Last != nil && !r.Last.OK {
-		p.addTrouble(4, r.Last.Error, r.Last.Findings)
+		findings := r.Last.Findings
+		other := said.before(r.Name, findings)
+		if other != "" {
+			findings = nil
+		}
+		p.addTrouble(4, r.Last.Error, findings)
+		if other != "" {
+			p.add(6, plain, "cause and mend as above, for "+clean(other))
+		}
 	}
 	if text := troubleText(r, now); text != "" {
 		how := dim

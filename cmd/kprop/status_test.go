@@ -108,7 +108,7 @@ func TestStatusExit(t *testing.T) {
 	if got := f.ask(t, "status"); got.exit != 1 || got.stderr != "" {
 		t.Errorf("overdue: %+v", got)
 	}
-	got := f.ask(t, "status", "kdc2.example.com", "kdc5.example.com")
+	got := f.ask(t, "status", "kdc2.example.com", "KDC5.example.com")
 	if got.exit != 0 || strings.Contains(got.stdout, "kdc4") || strings.Contains(got.stdout, "TEST") || strings.Count(got.stdout, "\nkdc") != 2 {
 		t.Errorf("two replicas: %+v", got)
 	}
@@ -119,6 +119,23 @@ func TestStatusExit(t *testing.T) {
 		if got := f.ask(t, append([]string{"status"}, args...)...); got.exit != 2 || got.stdout != "" || !strings.Contains(got.stderr, "; it has: ") {
 			t.Errorf("%q: %+v", args, got)
 		}
+	}
+}
+
+// Where many fail for the same reason, its mend stands there once.
+func TestStatusTellsMendsOnce(t *testing.T) {
+	doc := sampleDocument(sampleNow)
+	r := &doc.Realms[0]
+	r.Replicas = r.Replicas[2:3]
+	for i := range 20 {
+		next := r.Replicas[0]
+		next.Name = fmt.Sprintf("more%d", i)
+		r.Replicas = append(r.Replicas, next)
+	}
+	text := strings.Join(statusLines(doc, surface{}), "\n")
+	if strings.Count(text, "systemctl enable") != 1 || strings.Count(text, "    Connection refused") != 21 ||
+		strings.Count(text, "cause and mend as above, for kdc4.example.com\n") != 20 || strings.Count(text, "next try in 40 s") != 21 {
+		t.Errorf("%s", text)
 	}
 }
 
