@@ -6,19 +6,28 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/kprop/kprop/internal/child"
 	"github.com/kprop/kprop/pkg/dump"
 	"github.com/kprop/kprop/pkg/kdb"
 )
 
-// Dump explains why no dump of a realm's database could be made into the file
-// at path, most probable cause first. It gives no findings where the error
+// Dump explains why no dump of a realm's database, a path without the endings of
+// its files, could be made into the file at path, most probable cause first. It gives no findings where the error
 // itself says all there is.
-func Dump(realm, path string, err error) []Finding {
+func Dump(realm, database, path string, err error) []Finding {
 	var (
 		util  *kdb.UtilError
 		fault *dump.FaultError
+		stall *child.StalledError
 	)
 	switch {
+	case errors.As(err, &stall):
+		return []Finding{{
+			Problem: "another program has the database of " + realm + " locked, and kdb5_util waits for it; or the disk of " + path + " does not answer",
+			Remedy: []string{
+				"fuser -v " + database + "*    (a long kdb5_util? a kadmin.local in which somebody typed lock: type unlock there, or end it)",
+			},
+		}}
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return []Finding{fullDisk(path)}
 	case errors.Is(err, dump.ErrWrongRealm):
@@ -86,5 +95,8 @@ func utilFindings(realm, path string, e *kdb.UtilError) []Finding {
 	case strings.Contains(e.Error(), "disk full"), strings.Contains(said, "no space left"):
 		return []Finding{fullDisk(path)}
 	}
-	return nil
+	return []Finding{{
+		Problem: "kdb5_util dump does not work; what it says is above",
+		Remedy:  []string{"kdb5_util -r " + realm + " dump >/dev/null    (the same by hand)"},
+	}}
 }

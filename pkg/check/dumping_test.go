@@ -7,7 +7,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
+	"github.com/kprop/kprop/internal/child"
 	"github.com/kprop/kprop/pkg/dump"
 	"github.com/kprop/kprop/pkg/kdb"
 )
@@ -31,9 +33,11 @@ func TestDumpFindings(t *testing.T) {
 		{"no database", util(1, "kdb5_util: No such file or directory while initializing database", nil), "is this the primary?"},
 		{"not allowed", util(1, "kdb5_util: Insufficient permission to lock file", nil), "ReadWritePaths="},
 		{"read-only", util(1, "kdb5_util: Read-only file system", nil), "ReadWritePaths="},
+		{"locked", util(-1, "", &child.StalledError{Limit: time.Minute}), "fuser -v /srv/principal*"},
+		{"something else", util(1, "kdb5_util: what now", nil), "kdb5_util -r R.TEST dump"},
 		{"unknown", errors.New("x"), ""},
 	} {
-		found := Dump("R.TEST", "/d/dump", c.err)
+		found := Dump("R.TEST", "/srv/principal", "/d/dump", c.err)
 		if (c.want == "") != (len(found) == 0) || len(found) > 0 && !strings.Contains(found[0].String(), c.want) {
 			t.Errorf("%s: %v, want %q", c.name, found, c.want)
 		}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -20,6 +21,9 @@ type Util struct {
 	Args     []string      // further options, put before the command, such as -sf and a stash file
 	Env      []string      // nil: the environment of this process
 	Grace    time.Duration // from SIGTERM to SIGKILL when ctx ends; 0: 5 seconds
+	// Stall is after how long without progress Dump stops the program; 0: never.
+	// It waits without end for a database that another program has locked.
+	Stall time.Duration
 	// Started, if not nil, is called with the program's process number.
 	Started func(pid int)
 }
@@ -54,6 +58,8 @@ type UtilError struct {
 // exit status 0.
 func (e *UtilError) MITText() string {
 	switch {
+	case e.Signal != nil && slices.Contains(e.Args, "dump"):
+		return e.Path + " dump terminated"
 	case e.Signal != nil:
 		return e.Path + " load terminated"
 	case e.ExitCode > 0:
@@ -101,7 +107,8 @@ func (u *Util) Load(ctx context.Context, file string) error {
 // not believe the exit status, which is 0 on a full disk and 1 for a complete
 // dump without a usable stash (reference kdb-formats.md 1.8): there must be a new
 // file, with a complete last record, and the mark of a finished dump in
-// <file>.dump_ok. The error is a *UtilError; see its DumpComplete.
+// <file>.dump_ok. The error is a *UtilError; see its DumpComplete. It wraps a
+// *child.StalledError if kdb5_util was stopped for Util.Stall.
 func (u *Util) Dump(ctx context.Context, file string) error {
 	start := time.Now()
 	before, err := os.Lstat(file)
@@ -109,7 +116,7 @@ func (u *Util) Dump(ctx context.Context, file string) error {
 		return &UtilError{Path: u.Path, ExitCode: -1, Err: err}
 	}
 	args := u.argv("dump", file)
-	failed := u.run(ctx, args)
+	failed := u.runUnlessStalled(ctx, args)
 	bad := checkNewDump(file, before)
 	switch {
 	case failed != nil && failed.ExitCode > 0:

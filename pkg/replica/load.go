@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
+	"github.com/kprop/kprop/internal/child"
 	"github.com/kprop/kprop/pkg/check"
 	"github.com/kprop/kprop/pkg/dump"
 	"github.com/kprop/kprop/pkg/kdb"
@@ -293,13 +294,13 @@ func (s *Server) load(ctx context.Context, file string, r *dump.Report) error {
 
 // runLoad runs kdb5_util load; database is for its option -d, if not empty.
 func (s *Server) runLoad(ctx context.Context, database, file string) error {
-	ctx, watch, stop := watchProgress(ctx, s.o.LoadTimeout)
+	ctx, started, stop := child.WatchProgress(ctx, s.o.LoadTimeout)
 	defer stop()
 	s.o.Debug("calling kdb5_util to load database")
 	util := kdb.Util{
 		Path: s.o.KDB5Util, Realm: s.o.Realm, Database: database,
 		Started: func(pid int) {
-			watch.started(pid)
+			started(pid)
 			s.o.Debug("Load PID is %d", pid)
 		},
 	}

@@ -84,6 +84,10 @@ func (s *Service) recall(p *plan) (err error) {
 	return nil
 }
 
+// minDumpStall is the least time in which a dump must get on: the disk may be
+// slow, and nobody waits for it but the next dump.
+const minDumpStall = time.Minute
+
 func (s *Service) openRealm(cfg config.Realm) (*plan, error) {
 	client, err := profile.Load(profile.Options{Realm: cfg.Name})
 	if err != nil {
@@ -114,8 +118,10 @@ func (s *Service) openRealm(cfg config.Realm) (*plan, error) {
 		path = filepath.Join(s.o.StateDir, "dumps", fileName(name))
 	}
 	p.source = &source{
-		util: kdb.Util{Path: kdb5Util(cfg.KDB5Util), Realm: name, Database: cfg.Database},
-		path: path, masterKeyName: info.MasterKeyName,
+		util: kdb.Util{
+			Path: kdb5Util(cfg.KDB5Util), Realm: name, Database: cfg.Database, Stall: max(cfg.IdleTimeout, minDumpStall),
+		},
+		path: path, database: p.database, masterKeyName: info.MasterKeyName,
 	}
 	return p, nil
 }

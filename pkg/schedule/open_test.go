@@ -49,13 +49,14 @@ func TestOpenRealm(t *testing.T) {
 	p := plans[0]
 	if sender, source := p.sender.(*Sender), p.source.(*source); p.name != "A.TEST" || p.database != "/srv/a" ||
 		sender.Realm != "A.TEST" || sender.Keytab != "" || sender.Timeouts.Idle != time.Minute || sender.ConnectTimeout != 30*time.Second ||
-		source.path != "/var/lib/kprop/dumps/A.TEST.dump" || source.util.Realm != "A.TEST" || source.util.Database != "" || source.masterKeyName != "K/M" {
+		source.path != "/var/lib/kprop/dumps/A.TEST.dump" || source.util.Realm != "A.TEST" || source.util.Database != "" || source.masterKeyName != "K/M" ||
+		source.database != "/srv/a" || source.util.Stall != time.Minute {
 		t.Errorf("%+v\n%+v\n%+v", p, sender, source)
 	}
 	plans, err = opened(t, `
 realm: B.TEST
 replicas: [kdc2]
-idle_timeout: 5s
+idle_timeout: 5m
 keytab: FILE:/srv/keytab
 dump: /srv/dump
 database: /srv/elsewhere
@@ -64,9 +65,10 @@ kdb5_util: /opt/kdb5_util
 	must(t, err)
 	p = plans[0]
 	if sender, source := p.sender.(*Sender), p.source.(*source); p.name != "B.TEST" || p.database != "/srv/elsewhere" ||
-		sender.Realm != "B.TEST" || sender.Keytab != "FILE:/srv/keytab" || sender.Timeouts.Idle != 5*time.Second || sender.ConnectTimeout != 5*time.Second ||
+		sender.Realm != "B.TEST" || sender.Keytab != "FILE:/srv/keytab" || sender.Timeouts.Idle != 5*time.Minute || sender.ConnectTimeout != 30*time.Second ||
 		source.path != "/srv/dump" || source.util.Realm != "B.TEST" || source.util.Database != "/srv/elsewhere" ||
-		source.util.Path != "/opt/kdb5_util" || source.masterKeyName != "KEY" {
+		source.util.Path != "/opt/kdb5_util" || source.masterKeyName != "KEY" ||
+		source.database != "/srv/elsewhere" || source.util.Stall != 5*time.Minute {
 		t.Errorf("%+v\n%+v\n%+v", p, sender, source)
 	}
 }

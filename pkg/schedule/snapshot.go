@@ -43,6 +43,7 @@ func (s *snapshot) drop() {
 type source struct {
 	util          kdb.Util
 	path          string // of the dump
+	database      string // path, without the endings of the files
 	masterKeyName string
 }
 
@@ -93,7 +94,7 @@ func (s *source) steps(ctx context.Context, w *stopwatch) (*snapshot, error) {
 
 // explain tells what to do about an error of take.
 func (s *source) explain(err error) []status.Finding {
-	return findings(check.Dump(s.util.Realm, s.path, err))
+	return findings(check.Dump(s.util.Realm, s.database, s.path, err))
 }
 
 func (s *source) verify(ctx context.Context, file *kdb.DumpFile) (db status.Database, err error) {
