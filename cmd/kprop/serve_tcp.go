@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"sync"
 
 	"go.uber.org/zap"
@@ -16,10 +17,11 @@ type tcpListener struct {
 	log     *zap.Logger
 	options control.Options
 
-	mu   sync.Mutex
-	at   config.Listen      // the present one
-	stop context.CancelFunc // ends it; nil: none
-	all  sync.WaitGroup
+	mu    sync.Mutex
+	at    config.Listen      // the present one
+	token string             // of it
+	stop  context.CancelFunc // ends it; nil: none
+	all   sync.WaitGroup
 }
 
 // listen makes the configured listener the present one; nil means none. The
@@ -28,7 +30,9 @@ func (t *tcpListener) listen(c *config.Listen) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if c != nil && t.stop != nil && t.at == *c {
-		return nil
+		if same, err := t.sameToken(); same || err != nil {
+			return err
+		}
 	}
 	if c == nil {
 		t.end()
@@ -46,6 +50,19 @@ func (t *tcpListener) listen(c *config.Listen) error {
 	return err
 }
 
+// sameToken says whether the token file still has the token that is asked for. A
+// token that was replaced must not open anything after a reload.
+func (t *tcpListener) sameToken() (bool, error) {
+	if t.at.TokenFile == "" {
+		return true, nil
+	}
+	token, err := control.ReadToken(t.at.TokenFile)
+	if err != nil {
+		return false, fmt.Errorf("listen on %s: %w", t.at.Address, err)
+	}
+	return token == t.token, nil
+}
+
 func (t *tcpListener) open(c *config.Listen) error {
 	l, token, err := control.ListenTCP(c.Address, c.TLSCert, c.TLSKey, c.TokenFile)
 	if err != nil {
@@ -54,7 +71,7 @@ func (t *tcpListener) open(c *config.Listen) error {
 	o := t.options
 	o.Token, o.RequireToken = token, !control.Loopback(l.Addr())
 	ctx, stop := context.WithCancel(t.ctx)
-	t.at, t.stop = *c, stop
+	t.at, t.token, t.stop = *c, token, stop
 	t.all.Go(func() {
 		if err := control.Serve(ctx, l, control.New(o).TCP()); err != nil {
 			t.log.Error("the status is no longer served", zap.String("address", c.Address), zap.Error(err))

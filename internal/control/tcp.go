@@ -64,7 +64,7 @@ func listenTCP(address, cert, key, tokenFile string) (net.Listener, string, erro
 	}
 	token := ""
 	if tokenFile != "" {
-		if token, err = readToken(tokenFile); err != nil {
+		if token, err = ReadToken(tokenFile); err != nil {
 			return nil, "", err
 		}
 	}
@@ -119,8 +119,9 @@ func missing(addr *net.TCPAddr, cert, key, tokenFile string) []string {
 	return list
 }
 
-// readToken reads a secret that only its owner may read.
-func readToken(path string) (string, error) {
+// ReadToken reads the secret of a token file, which only its owner may read,
+// without white space around it. Errors never show it.
+func ReadToken(path string) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return "", err
