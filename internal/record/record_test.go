@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -251,6 +252,9 @@ func TestForget(t *testing.T) {
 			}
 		}
 		return strings.Join(have, " ")
+	}
+	if names, err := s.Realms(); err != nil || !slices.Equal(names, []string{"B", realm}) {
+		t.Errorf("realms %v, %v", names, err)
 	}
 	must(t, s.Forget(realm, []string{"kdc3", "kdc9"}))
 	if got := state(); got != "EXAMPLE.COM kdc3/20 B kdc2/20 kdc3/20 kdc4/20" {

@@ -87,6 +87,19 @@ func (s *Store) Realm(name string) (Realm, error) {
 	return r, err
 }
 
+// Realms returns the names of the realms of which a state is recorded.
+func (s *Store) Realms() ([]string, error) {
+	var names []string
+	err := s.view(func(tx *bbolt.Tx) error {
+		names = nil
+		for _, key := range keysOf(tx.Bucket([]byte(realmBucket)), func([]byte) bool { return true }) {
+			names = append(names, string(key))
+		}
+		return nil
+	})
+	return names, err
+}
+
 // PutRealm records the state of a realm.
 func (s *Store) PutRealm(name string, r Realm) error {
 	if err := checkName("realm", name); err != nil {

@@ -1,6 +1,8 @@
 package kdb
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +15,24 @@ import (
 // kdb5_util has left beside the dump. While a program is dumping to that file it
 // removes nothing.
 func RemoveAbandoned(file string) { removeAbandoned(file, time.Time{}) }
+
+// RemoveDump removes a dump with its marks, and the temporary files beside it.
+// That it is not there is no error.
+func RemoveDump(file string) error {
+	RemoveAbandoned(file)
+	marks, err := filepath.Glob(globQuoted(file) + ".*" + lastPropSuffix)
+	for _, path := range append(marks, file, file+okSuffix) {
+		if gone := os.Remove(path); !errors.Is(gone, fs.ErrNotExist) {
+			err = errors.Join(err, gone)
+		}
+	}
+	return err
+}
+
+// globQuoted is a path as a pattern that matches it alone.
+func globQuoted(path string) string {
+	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(path)
+}
 
 // removeAbandoned removes the temporary files, full of keys, which a
 // kdb5_util killed since then has left beside the dump. While another program

@@ -69,7 +69,10 @@ func (e *DumpFileError) Error() string {
 
 func (e *DumpFileError) Unwrap() error { return e.Err }
 
-const okSuffix = ".dump_ok"
+const (
+	okSuffix       = ".dump_ok"
+	lastPropSuffix = ".last_prop"
+)
 
 // DumpFile is a finished dump, open for reading under a shared lock.
 type DumpFile struct {
@@ -147,7 +150,7 @@ func (d *DumpFile) Close() error { return d.f.Close() }
 // is that of the propagation. A name with a slash is refused, and a symbolic
 // link is not followed. The error is a *DumpFileError.
 func (d *DumpFile) WriteLastProp(host string) error {
-	path := d.path + "." + host + ".last_prop"
+	path := d.path + "." + host + lastPropSuffix
 	if host == "" || strings.ContainsAny(host, "/\x00") {
 		return &DumpFileError{DumpLastProp, path, fmt.Errorf("the host name %q cannot be part of a file name: %w", host, unix.EINVAL)}
 	}

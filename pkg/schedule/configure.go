@@ -115,13 +115,13 @@ func (s *Service) openRealm(cfg config.Realm) (*plan, error) {
 	}
 	path := cfg.Dump
 	if path == "" {
-		path = filepath.Join(s.o.StateDir, "dumps", fileName(name))
+		path = s.dumpPath(name)
 	}
 	p.source = &source{
 		util: kdb.Util{
 			Path: kdb5Util(cfg.KDB5Util), Realm: name, Database: cfg.Database, Stall: max(cfg.IdleTimeout, minDumpStall),
 		},
-		path: path, database: p.database, masterKeyName: info.MasterKeyName,
+		path: path, own: cfg.Dump == "", database: p.database, masterKeyName: info.MasterKeyName,
 	}
 	return p, nil
 }
@@ -138,6 +138,11 @@ func kdb5Util(configured string) string {
 		}
 	}
 	return standard
+}
+
+// dumpPath is where the dump of a realm is, unless the configuration says so.
+func (s *Service) dumpPath(realm string) string {
+	return filepath.Join(s.o.StateDir, "dumps", fileName(realm))
 }
 
 // fileName is the name of a realm's dump. A realm may have any letter in it.

@@ -21,6 +21,7 @@ type base struct {
 	err      error
 	begun    []time.Time
 	prepared int
+	gone     int // how often the dump was discarded
 }
 
 func (b *base) set(content string) {
@@ -76,6 +77,20 @@ func (b *base) take(ctx context.Context, stage func(string)) (*snapshot, []statu
 	b.w.snapshots = append(b.w.snapshots, s)
 	b.w.mu.Unlock()
 	return s, []status.Stage{{Name: "dump", Seconds: took.Seconds()}, {Name: "verify"}}, nil
+}
+
+func (b *base) discard() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.gone++
+	return nil
+}
+
+// discarded is how often.
+func (b *base) discarded() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.gone
 }
 
 func (b *base) explain(err error) []status.Finding {

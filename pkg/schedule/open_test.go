@@ -49,7 +49,7 @@ func TestOpenRealm(t *testing.T) {
 	p := plans[0]
 	if sender, source := p.sender.(*Sender), p.source.(*source); p.name != "A.TEST" || p.database != "/srv/a" ||
 		sender.Realm != "A.TEST" || sender.Keytab != "" || sender.Timeouts.Idle != time.Minute || sender.ConnectTimeout != 30*time.Second ||
-		source.path != "/var/lib/kprop/dumps/A.TEST.dump" || source.util.Realm != "A.TEST" || source.util.Database != "" || source.masterKeyName != "K/M" ||
+		source.path != "/var/lib/kprop/dumps/A.TEST.dump" || !source.own || source.util.Realm != "A.TEST" || source.util.Database != "" || source.masterKeyName != "K/M" ||
 		source.database != "/srv/a" || source.util.Stall != time.Minute {
 		t.Errorf("%+v\n%+v\n%+v", p, sender, source)
 	}
@@ -66,7 +66,7 @@ kdb5_util: /opt/kdb5_util
 	p = plans[0]
 	if sender, source := p.sender.(*Sender), p.source.(*source); p.name != "B.TEST" || p.database != "/srv/elsewhere" ||
 		sender.Realm != "B.TEST" || sender.Keytab != "FILE:/srv/keytab" || sender.Timeouts.Idle != 5*time.Minute || sender.ConnectTimeout != 30*time.Second ||
-		source.path != "/srv/dump" || source.util.Realm != "B.TEST" || source.util.Database != "/srv/elsewhere" ||
+		source.path != "/srv/dump" || source.own || source.util.Realm != "B.TEST" || source.util.Database != "/srv/elsewhere" ||
 		source.util.Path != "/opt/kdb5_util" || source.masterKeyName != "KEY" ||
 		source.database != "/srv/elsewhere" || source.util.Stall != 5*time.Minute {
 		t.Errorf("%+v\n%+v\n%+v", p, sender, source)

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -78,6 +80,19 @@ func TestFileName(t *testing.T) {
 	}
 	if got := kdb5Util("/opt/kdb5_util"); got != "/opt/kdb5_util" {
 		t.Errorf("kdb5_util: %s", got)
+	}
+}
+
+// A dump at a place of somebody's choice is not ours to remove.
+func TestDiscard(t *testing.T) {
+	for _, own := range []bool{true, false} {
+		path := filepath.Join(t.TempDir(), "dump")
+		must(t, os.WriteFile(path, nil, 0o600))
+		must(t, (&source{path: path, own: own}).discard())
+		if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) != own {
+			t.Errorf("own %t: %v", own, err)
+		}
+		must(t, (&source{path: path, own: own}).discard()) // it need not be there
 	}
 }
 

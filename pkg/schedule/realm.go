@@ -73,6 +73,7 @@ type dumper interface {
 	prepare() error
 	take(ctx context.Context, stage func(string)) (*snapshot, []status.Stage, error)
 	explain(err error) []status.Finding
+	discard() error
 }
 
 // run decides until ctx ends or the realm is removed.

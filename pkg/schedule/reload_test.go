@@ -2,6 +2,8 @@ package schedule
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -293,6 +295,73 @@ func TestReloadWithoutStore(t *testing.T) {
 				t.Errorf("%+v", c)
 			}
 		}
+	})
+}
+
+// With a realm that is taken out goes its dump, which has its keys, once nothing
+// is sent of it any more.
+func TestReloadRemovesDump(t *testing.T) {
+	inWorld(t, []string{"kdc2"}, func(w *world) {
+		w.addRealm(realmB, "b2")
+		w.start()
+		w.sleep(time.Second)
+		w.host("kdc2").hang()
+		w.change(realmA, "second")
+		w.sleep(3 * time.Second)
+		w.want("kdc2", status.Running)
+		realms := w.cfg.Realms
+		w.cfg.Realms = realms[1:]
+		w.reload()
+		w.sleep(time.Minute)
+		same(t, "while it is sent", w.bases[realmA].discarded(), 0)
+		w.host("kdc2").release()
+		w.sleep(time.Second)
+		same(t, "afterwards", w.bases[realmA].discarded(), 1)
+
+		// One that has come back meanwhile keeps it.
+		w.cfg.Realms = realms
+		w.reload()
+		w.sleep(time.Second)
+		w.host("kdc2").hang()
+		w.change(realmA, "third")
+		w.sleep(3 * time.Second)
+		w.cfg.Realms = realms[1:]
+		w.reload()
+		w.cfg.Realms = realms
+		w.reload()
+		w.host("kdc2").release()
+		w.sleep(time.Minute)
+		same(t, "of one that came back", w.bases[realmA].discarded(), 1)
+		same(t, "of the other", w.bases[realmB].discarded(), 0)
+	})
+}
+
+// At a start, the dumps of realms go that were taken out while nobody looked, and
+// nothing else.
+func TestStartRemovesOldDumps(t *testing.T) {
+	inWorld(t, []string{"kdc2"}, func(w *world) {
+		dir := filepath.Join(filepath.Dir(w.path), "dumps")
+		must(t, os.MkdirAll(dir, 0o700))
+		s, err := record.Open(w.path, record.Options{})
+		must(t, err)
+		must(t, s.PutRealm("[GONE]/*", record.Realm{}))
+		must(t, s.PutRealm(realmA, record.Realm{}))
+		must(t, s.Close())
+		stay := []string{"A.TEST.dump", "A.TEST.dump.dump_ok", "[GONE]%2F*.dump-notes", "mine.dump"}
+		for _, name := range append(stay, "[GONE]%2F*.dump", "[GONE]%2F*.dump.dump_ok", "[GONE]%2F*.dump.kdc2.last_prop", "[GONE]%2F*.dump-aB3xYz") {
+			must(t, os.WriteFile(filepath.Join(dir, name), []byte("x"), 0o600))
+		}
+		w.start()
+		var left []string
+		entries, err := os.ReadDir(dir)
+		must(t, err)
+		for _, e := range entries {
+			left = append(left, e.Name())
+		}
+		same(t, "left", left, stay)
+		names, err := w.store.Realms()
+		must(t, err)
+		same(t, "recorded", names, []string{realmA})
 	})
 }
 

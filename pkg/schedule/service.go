@@ -101,7 +101,20 @@ func NewService(o ServiceOptions) (*Service, error) {
 	for _, p := range opened {
 		s.realms = append(s.realms, s.newRealm(p))
 	}
-	return s, s.forget(opened)
+	return s, errors.Join(s.discardOld(), s.forget(opened))
+}
+
+// discardOld removes the dumps of realms that are recorded, but no longer
+// configured.
+func (s *Service) discardOld() error {
+	recorded, err := s.store.Realms()
+	for _, name := range recorded {
+		if !slices.ContainsFunc(s.realms, func(e *realm) bool { return e.name == name }) {
+			old := source{path: s.dumpPath(name), own: true}
+			s.noteDiscard(name, old.discard())
+		}
+	}
+	return err
 }
 
 // Serve works until ctx ends, and then waits for transfers, up to StopGrace.
@@ -140,7 +153,26 @@ func (s *Service) launch(e *realm) {
 		loops.Wait()
 		e.work.Wait()
 		e.close()
+		s.discard(e)
 	})
+}
+
+// discard removes the dump of a realm that has been taken out of the
+// configuration, and not put into it again meanwhile.
+func (s *Service) discard(e *realm) {
+	e.mu.Lock()
+	removed, source := e.removed, e.source
+	e.mu.Unlock()
+	if !removed || slices.ContainsFunc(s.allRealms(), func(other *realm) bool { return other.name == e.name }) {
+		return
+	}
+	s.noteDiscard(e.name, source.discard())
+}
+
+func (s *Service) noteDiscard(realm string, err error) {
+	if err != nil {
+		s.log.Warn("the dump of a realm that is no longer configured cannot be removed", zap.String("realm", realm), zap.Error(err))
+	}
 }
 
 // isRunning says whether Serve has begun and has not been told to stop.

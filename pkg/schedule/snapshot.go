@@ -43,6 +43,7 @@ func (s *snapshot) drop() {
 type source struct {
 	util          kdb.Util
 	path          string // of the dump
+	own           bool   // its place is in our state directory
 	database      string // path, without the endings of the files
 	masterKeyName string
 }
@@ -55,6 +56,15 @@ func (s *source) prepare() error {
 	}
 	kdb.RemoveAbandoned(s.path)
 	return nil
+}
+
+// discard removes the dump, which has the keys of a realm that is no longer
+// configured, unless its place was somebody's choice.
+func (s *source) discard() error {
+	if !s.own {
+		return nil
+	}
+	return kdb.RemoveDump(s.path)
 }
 
 // take dumps the database and verifies the dump: kdb5_util has been seen to
