@@ -88,7 +88,7 @@ func (e *realm) lacksSince(r *replica) time.Time {
 // overdue says that a scheduled run should have mended what is wrong with the
 // replica, or with the dump; or that it never got the database at all.
 func (e *realm) overdue(r *replica, now time.Time) bool {
-	if r.kept.Holds == nil && r.kept.Failures > 0 {
+	if r.kept.Holds == nil && (r.kept.Failures > 0 || e.failed > 0) {
 		return true
 	}
 	since := e.lacksSince(r)

@@ -222,6 +222,24 @@ func TestDumpFails(t *testing.T) {
 	})
 }
 
+// A replica that never got the database needs somebody as soon as there is no
+// dump for it, not only after the next scheduled run.
+func TestFirstDumpFails(t *testing.T) {
+	inWorld(t, []string{"kdc2"}, func(w *world) {
+		w.bases[realmA].fail(errors.New("no database"))
+		w.start()
+		w.sleep(time.Second)
+		if r := w.want("kdc2", status.Behind); !r.Overdue {
+			t.Errorf("%+v", r)
+		}
+		w.bases[realmA].fail(nil)
+		w.sleep(10 * time.Second)
+		if r := w.want("kdc2", status.Current); r.Overdue {
+			t.Errorf("%+v", r)
+		}
+	})
+}
+
 // Changes are no reason to try a dump again and again that fails.
 func TestDumpFailsWhileChanging(t *testing.T) {
 	inWorld(t, []string{"kdc2"}, func(w *world) {
