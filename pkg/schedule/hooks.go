@@ -23,6 +23,7 @@ import (
 type hooks struct {
 	log  *zap.Logger
 	jobs chan hookJob
+	over chan struct{} // closed when no more jobs come
 
 	mu     sync.Mutex
 	cfg    config.Hooks
@@ -54,7 +55,7 @@ type HookEvent struct {
 const maxHookJobs = 256
 
 func newHooks(cfg config.Hooks, log *zap.Logger) *hooks {
-	return &hooks{cfg: cfg, log: log, jobs: make(chan hookJob, maxHookJobs)}
+	return &hooks{cfg: cfg, log: log, jobs: make(chan hookJob, maxHookJobs), over: make(chan struct{})}
 }
 
 func (h *hooks) configure(cfg config.Hooks) {
@@ -131,17 +132,29 @@ func (h *hooks) enqueue(j hookJob) {
 	}
 }
 
-// run does the jobs until ctx ends.
+// run does the jobs until ctx ends, or finish was called and none is left.
 func (h *hooks) run(ctx context.Context) {
-	for {
+	over := h.over
+	for ctx.Err() == nil {
+		if over == nil && len(h.jobs) == 0 {
+			return
+		}
 		select {
 		case <-ctx.Done():
-			return
 		case j := <-h.jobs:
-			if err := j.do(ctx); err != nil && ctx.Err() == nil {
-				h.failed(j, err)
-			}
+			h.do(ctx, j)
+		case <-over:
+			over = nil // what has been put before is done
 		}
+	}
+}
+
+// finish says that no more jobs come.
+func (h *hooks) finish() { close(h.over) }
+
+func (h *hooks) do(ctx context.Context, j hookJob) {
+	if err := j.do(ctx); err != nil && ctx.Err() == nil {
+		h.failed(j, err)
 	}
 }
 

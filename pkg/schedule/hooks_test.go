@@ -254,6 +254,34 @@ func TestTooManyHooks(t *testing.T) {
 	}
 }
 
+// What the last transfers had to tell when the service ends is told, since a
+// failure that was the third in a row will not be that again.
+func TestHooksOfTheLast(t *testing.T) {
+	k := newHooked(t, config.Hooks{})
+	k.h.configure(config.Hooks{Success: script(`cat >>"$1"`, filepath.Join(k.dir, "success")), Timeout: patience})
+	const last = 5
+	for range last {
+		k.h.finished(&realm{name: realmA}, &status.Attempt{OK: true}, 0, 0)
+	}
+	k.h.finish()
+	k.h.run(t.Context())
+	if got := k.read("success"); len(got) != last {
+		t.Errorf("%d of %d were told", len(got), last)
+	}
+
+	inWorld(t, []string{"kdc2"}, func(w *world) {
+		w.host("kdc2").set(func(h *host) { h.took = 5 * time.Second })
+		w.start()
+		w.sleep(time.Second)
+		svc := w.svc
+		svc.hooks.configure(config.Hooks{Heartbeat: "none://counted", Timeout: time.Minute})
+		w.stop()
+		if n, text := svc.hooks.state(); n != 1 {
+			t.Errorf("%d heartbeats for the run in whose middle it was stopped: %s", n, text)
+		}
+	})
+}
+
 // until waits for what another process does.
 func until(t *testing.T, what string, holds func() bool) {
 	t.Helper()

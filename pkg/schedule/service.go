@@ -117,7 +117,12 @@ func (s *Service) discardOld() error {
 	return err
 }
 
-// Serve works until ctx ends, and then waits for transfers, up to StopGrace.
+// hookGrace is how long hooks may go on after the last transfer: what that had to
+// tell is told only once.
+const hookGrace = 5 * time.Second
+
+// Serve works until ctx ends, and then waits for transfers, up to StopGrace, and
+// for hooks.
 func (s *Service) Serve(ctx context.Context) error {
 	sending, abort := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer abort(nil)
@@ -127,11 +132,18 @@ func (s *Service) Serve(ctx context.Context) error {
 		s.launch(e)
 	}
 	s.mu.Unlock()
-	s.realmLoop.Go(func() { s.hooks.run(ctx) })
+	telling, stopTelling := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopTelling()
+	var hooksLoop sync.WaitGroup
+	hooksLoop.Go(func() { s.hooks.run(telling) })
 	<-ctx.Done()
 	grace := time.AfterFunc(s.o.StopGrace, func() { abort(errStopped) })
 	defer grace.Stop()
 	s.realmLoop.Wait()
+	s.hooks.finish()
+	last := time.AfterFunc(hookGrace, stopTelling)
+	defer last.Stop()
+	hooksLoop.Wait()
 	return nil
 }
 
