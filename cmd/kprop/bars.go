@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/vbauerster/mpb/v8"
@@ -19,6 +20,7 @@ const barWidth = 32
 type bars struct {
 	progress *mpb.Progress // nil: no terminal
 	byHost   map[string]*mpb.Bar
+	said     map[string]*atomic.Pointer[string] // by host: what stands there instead of a bar
 }
 
 func newBars(w io.Writer) bars {
@@ -28,6 +30,7 @@ func newBars(w io.Writer) bars {
 	return bars{
 		progress: mpb.New(mpb.WithOutput(w), mpb.WithWidth(barWidth)),
 		byHost:   make(map[string]*mpb.Bar),
+		said:     make(map[string]*atomic.Pointer[string]),
 	}
 }
 
@@ -40,6 +43,9 @@ func isTerminal(w io.Writer) bool {
 func (b *bars) set(host string, sent, size int64) {
 	if b.progress == nil {
 		return
+	}
+	if b.said[host] != nil {
+		b.remove(host)
 	}
 	bar := b.byHost[host]
 	if bar == nil {
@@ -62,12 +68,30 @@ func (b *bars) add(host string, size int64) *mpb.Bar {
 	return bar
 }
 
+// say shows a text where the bar of a host would be, until there is one.
+func (b *bars) say(host, text string) {
+	if b.progress == nil {
+		return
+	}
+	said := b.said[host]
+	if said == nil {
+		said = new(atomic.Pointer[string])
+		said.Store(&text) // before the bar, which reads it at any time
+		b.said[host] = said
+		b.byHost[host] = b.progress.New(0, mpb.NopStyle(), mpb.PrependDecorators(decor.Name(host, decor.WCSyncSpaceR),
+			decor.Any(func(decor.Statistics) string { return " " + *said.Load() })))
+	}
+	said.Store(&text)
+}
+
 // remove takes the line of a host away.
 func (b *bars) remove(host string) {
 	if bar := b.byHost[host]; bar != nil {
 		bar.Abort(true)
 		bar.Wait()
 	}
+	delete(b.byHost, host)
+	delete(b.said, host)
 }
 
 // note shows a line of text until it is removed by that text.

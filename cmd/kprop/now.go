@@ -177,6 +177,7 @@ func (w *waiter) show(run *status.Run) {
 			w.result(label, r.Result, len(run.Replicas) > 1)
 		case r.Skipped != "":
 			w.told[label] = true
+			w.bars.remove(label)
 			w.skipped(label, r.Skipped)
 		case run.Done():
 			w.told[label] = true
@@ -186,12 +187,29 @@ func (w *waiter) show(run *status.Run) {
 			}
 		case x != nil && x.Size > 0 && (x.Stage == "send" || x.Stage == "load"):
 			w.bars.set(label, min(x.Sent, x.Size), x.Size)
+		case x != nil:
+			if text := beforeSending(x, time.Now()); text != "" {
+				w.bars.say(label, text)
+			}
 		}
 	}
 	if run.Done() && run.Error != "" {
 		w.failed = true
 		w.trouble(run.Error, run.Findings)
 	}
+}
+
+// beforeSending tells what a transfer does of which there is no bar yet, if that
+// takes so long that one begins to wonder.
+func beforeSending(x *status.Transfer, now time.Time) string {
+	doing := map[string]string{
+		"ticket": "getting a ticket", "connect": "connecting", "authenticate": "waiting for its kpropd to answer",
+	}[x.Stage]
+	since := now.Sub(x.Started).Truncate(time.Second)
+	if doing == "" || since < 2*time.Second {
+		return ""
+	}
+	return doing + ", " + since.String()
 }
 
 // label is how a replica is called. With several realms it may be in two.

@@ -188,19 +188,23 @@ func TestWatchPiped(t *testing.T) {
 func sendingRun(end *atomic.Bool) func() *status.Run {
 	const size = 8 << 20
 	return func() *status.Run {
-		a, b := status.RunReplica{Name: "kdc2"}, status.RunReplica{Name: "kdc3"}
+		a, b, c, d := status.RunReplica{Name: "kdc2"}, status.RunReplica{Name: "kdc3"}, status.RunReplica{Name: "kdc4"}, status.RunReplica{Name: "kdc5"}
 		if end.Load() {
+			c.Skipped, d.Skipped = "unchanged", "unchanged"
 			a.Result = &status.Attempt{OK: true}
 			b.Result = &status.Attempt{Error: "kprop: Broken pipe while sending database block starting at 0"}
-			return chapter("done", a, b)
+			return chapter("done", a, b, c, d)
 		}
 		a.Transfer = &status.Transfer{Stage: "send", Sent: size / 2, Size: size}
 		b.Transfer = &status.Transfer{Stage: "load", Sent: size, Size: size}
-		return chapter("send", a, b)
+		c.Transfer = &status.Transfer{Stage: "authenticate", Size: size, Started: time.Now().Add(-3 * time.Minute)}
+		d.Transfer = &status.Transfer{Stage: "waiting", Size: size, Started: time.Now().Add(-3 * time.Minute)}
+		return chapter("send", a, b, c, d)
 	}
 }
 
-const twoBars = `kdc2 +\[=*>-+\]  4\.0 MiB / 8\.0 MiB  50%[^\n]*\n[^\n]*kdc3 +\[=+>\]  8\.0 MiB / 8\.0 MiB  100%  loading \ds`
+const threeLines = `kdc2 +\[=*>-+\]  4\.0 MiB / 8\.0 MiB  50%[^\n]*\n[^\n]*kdc3 +\[=+>\]  8\.0 MiB / 8\.0 MiB  100%  loading \ds[^\n]*\n` +
+	`[^\n]*kdc4 +waiting for its kpropd to answer, 3m\d+s`
 
 func TestNowOnTerminal(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -209,7 +213,8 @@ func TestNowOnTerminal(t *testing.T) {
 		name, key string
 		screen    string
 	}{
-		{"to the end", "", "Database propagation to kdc2: SUCCEEDED\nkprop: Broken pipe while sending database block starting at 0\n  propagation to kdc3 failed\n"},
+		{"to the end", "", "Database propagation to kdc2: SUCCEEDED\nkprop: Broken pipe while sending database block starting at 0\n  propagation to kdc3 failed\n" +
+			"kdc4: unchanged, nothing to send\nkdc5: unchanged, nothing to send\n"},
 		{"detached", "\x03", "kprop: no longer waiting, run 7 goes on; to watch: kprop status --watch\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -219,7 +224,7 @@ func TestNowOnTerminal(t *testing.T) {
 			x := newTerminal(t, 100)
 			before := x.termios(t)
 			cmd := x.startVerb(ctx, t, nil, "now", "--wait", "--socket", socket)
-			if err := x.wait(ctx, twoBars); err != nil {
+			if err := x.wait(ctx, threeLines); err != nil {
 				t.Error(err)
 			}
 			if c.key != "" {
