@@ -70,6 +70,10 @@ func (n *tally) String() string {
 	return plural(n.all, "replica") + ": " + strings.Join(parts, ", ")
 }
 
+// mostOverdue is how many replicas a check names. Some transports of Nagios cut
+// a line at 1024 bytes.
+const mostOverdue = 5
+
 // checkLine is the state in one line, with performance data: the lag of each
 // replica, and how many of them are how.
 func checkLine(doc *status.Document) string {
@@ -77,9 +81,13 @@ func checkLine(doc *status.Document) string {
 		n       tally
 		overdue []string
 		data    []string
+		noDump  string
 	)
 	for i := range doc.Realms {
 		realm := &doc.Realms[i]
+		if lines := cleanLines(realm.Error); len(lines) > 0 {
+			noDump += fmt.Sprintf("; the last dump of %s failed (%s)", clean(realm.Name), lines[0])
+		}
 		for j := range realm.Replicas {
 			r := &realm.Replicas[j]
 			n.add(r)
@@ -100,12 +108,15 @@ func checkLine(doc *status.Document) string {
 		data = append(data, fmt.Sprintf("'%s'=%d;%s;;0;%d", c.name, c.n, c.warn, n.all))
 	}
 	data = append(data, fmt.Sprintf("'failures'=%d;;;0;", n.failures))
+	if more := len(overdue) - mostOverdue; more > 0 {
+		overdue = append(overdue[:mostOverdue], fmt.Sprintf("and %d more", more))
+	}
 	word, text := "OK", n.String()
 	if n.overdue > 0 {
 		word = "WARNING"
 		text = fmt.Sprintf("%d of %s overdue: %s", n.overdue, plural(n.all, "replica"), strings.Join(overdue, "; "))
 	}
-	return fmt.Sprintf("KPROP %s - %s | %s", word, noPipe(text), strings.Join(data, " "))
+	return fmt.Sprintf("KPROP %s - %s | %s", word, noPipe(text+noDump), strings.Join(data, " "))
 }
 
 // overdueText is a replica that needs somebody, and why.

@@ -209,6 +209,27 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// What is behind it stands in the line: a dump that failed, and of many replicas
+// the first.
+func TestCheckTellsWhy(t *testing.T) {
+	doc := &status.Document{Now: sampleNow, Realms: []status.Realm{{Name: "R", Error: "kdb5_util: no | such file\nmore"}}}
+	r := &doc.Realms[0]
+	r.Replicas = []status.Replica{{Name: "a", State: status.Current}}
+	want := "KPROP OK - 1 replica current; the last dump of R failed (kdb5_util: no / such file) | "
+	if got := checkLine(doc); !strings.HasPrefix(got, want) {
+		t.Errorf("%s, want %s", got, want)
+	}
+	r.Replicas = nil
+	for i := range 9 {
+		r.Replicas = append(r.Replicas, status.Replica{Name: fmt.Sprint("kdc", i), State: status.Current, Overdue: true})
+	}
+	want = "KPROP WARNING - 9 of 9 replicas overdue: kdc0 current; kdc1 current; kdc2 current; kdc3 current; kdc4 current; and 4 more" +
+		"; the last dump of R failed (kdb5_util: no / such file) | "
+	if got := checkLine(doc); !strings.HasPrefix(got, want) || strings.Count(got, "lag_") != 9 {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
 // Performance data is 'label'=value[UOM];[warn];[crit];[min];[max], and a
 // label has no ' and no = (guidelines for Nagios plug-ins).
 func TestPerformanceData(t *testing.T) {
