@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -123,6 +124,59 @@ func TestReloadDuringTransfer(t *testing.T) {
 
 // A replica at another address is another one: it gets the database as soon as
 // the transfer to the former is done.
+// A transfer that waits for its place has not begun. What is said meanwhile of
+// its replica holds: nothing goes to one that is gone or paused, nor to where one
+// was before.
+func TestReloadWhileWaiting(t *testing.T) {
+	inWorld(t, []string{"slow", "gone", "off", "paused", "asked", "moved"}, func(w *world) {
+		w.realm(realmA).Parallel = 1
+		w.host("slow").set(func(h *host) { h.took = 10 * time.Second })
+		waiting := []string{"gone", "off", "paused", "asked", "moved"}
+		for _, name := range waiting {
+			w.replicaConfig(name).Enabled = false
+		}
+		w.start()
+		w.sleep(time.Second)
+		for _, name := range waiting {
+			w.replicaConfig(name).Enabled = true
+		}
+		w.reload()
+		w.sleep(time.Second)
+		for _, name := range waiting {
+			if r := w.want(name, status.Running); r.Transfer.Stage != "waiting" {
+				t.Fatalf("%s: %+v", name, r.Transfer)
+			}
+		}
+		w.pause("paused", true)
+		w.replicaConfig("off").Enabled = false
+		w.replicaConfig("moved").Address = "192.0.2.7"
+		r := w.realm(realmA)
+		r.Replicas = slices.DeleteFunc(r.Replicas, func(r config.Replica) bool { return r.Name == "gone" })
+		w.reload()
+		w.sleep(20 * time.Second)
+		for name, want := range map[string]int{"gone": 0, "off": 0, "paused": 0, "asked": 1, "moved": 1} {
+			same(t, "attempts at "+name, len(w.host(name).attempts()), want)
+		}
+		same(t, "address", w.host("moved").sentTo[0].Address, "192.0.2.7")
+		same(t, "outcome", outcomes(w.run(2)), map[string]string{
+			"slow": "busy", "gone": "disabled", "off": "disabled", "paused": "paused", "asked": "ok", "moved": "ok",
+		})
+		w.want("off", status.Disabled)
+		w.want("paused", status.Paused)
+		w.want("moved", status.Current)
+		w.pause("paused", false)
+		w.sleep(time.Second)
+		w.want("paused", status.Current)
+
+		// One that was asked for by name is sent to though it is paused.
+		w.host("slow").set(func(h *host) { h.took = 10 * time.Second })
+		w.pause("asked", true)
+		w.ask(control.NowRequest{Replicas: []string{"slow", "asked"}, Unchanged: true})
+		w.sleep(20 * time.Second)
+		same(t, "attempts at asked", len(w.host("asked").attempts()), 2)
+	})
+}
+
 func TestReloadMoves(t *testing.T) {
 	inWorld(t, []string{"kdc2", "kdc3"}, func(w *world) {
 		w.realm(realmA).Schedule = every(t, "@daily")

@@ -25,15 +25,12 @@ func (e *realm) start(x *run, p *part) {
 	if p.reason == status.ByRetry {
 		r.counters.Retries++
 	}
-	job := &job{
-		e: e, r: r, t: t, snap: snap, to: r.target(), name: r.cfg.Name,
-		gate: e.gate, sender: e.sender,
-	}
+	job := &job{e: e, r: r, t: t, snap: snap, name: r.cfg.Name, gate: e.gate}
 	e.work.Go(func() { job.do(e.svc.sending) })
 }
 
 // job is a transfer's work, with what it needs of a configuration that may
-// change meanwhile.
+// change meanwhile: what holds when it begins, after waiting for its place.
 type job struct {
 	e      *realm
 	r      *replica
@@ -46,12 +43,34 @@ type job struct {
 }
 
 func (j *job) do(ctx context.Context) {
-	result, err := j.send(ctx)
-	if err != nil || result.Err != nil && ctx.Err() != nil {
-		j.interrupted()
+	result, leftOut := j.send(ctx)
+	if leftOut == "" && result.Err != nil && ctx.Err() != nil {
+		leftOut = interrupted
+	}
+	if leftOut != "" {
+		j.leaveOut(leftOut)
 		return
 	}
 	j.finished(result)
+}
+
+// interrupted is why nothing is known of a transfer when the service stops.
+const interrupted = "interrupted"
+
+// begin takes over what is configured by now. It tells why the transfer is not to
+// begin after all, or nothing: keys must not go to a host that was taken out of
+// the file while it waited.
+func (j *job) begin() (leftOut string) {
+	j.e.mu.Lock()
+	defer j.e.mu.Unlock()
+	switch r := j.r; {
+	case r.gone || !r.cfg.Enabled:
+		return "disabled"
+	case r.kept.Paused && j.t.reason != status.ByRequest:
+		return "paused"
+	}
+	j.to, j.sender, j.t.key = j.r.target(), j.e.sender, targetKey(j.r)
+	return ""
 }
 
 // pending records that an attempt begins, of which nothing is known if this
@@ -70,13 +89,17 @@ func (j *job) pending() {
 	}
 }
 
-func (j *job) send(ctx context.Context) (Result, error) {
+// send gives the outcome, or why nothing was sent.
+func (j *job) send(ctx context.Context) (result Result, leftOut string) {
 	// What still waits when the service is told to stop does not begin.
 	place, err := j.gate.enter(j.e.svc.running)
 	if err != nil {
-		return Result{}, err
+		return Result{}, interrupted
 	}
 	defer place.leave()
+	if leftOut := j.begin(); leftOut != "" {
+		return Result{}, leftOut
+	}
 	j.pending()
 	return j.sender.propagate(ctx, j.to, j.snap.dump, observer{
 		stage: func(name string) {
@@ -94,7 +117,7 @@ func (j *job) send(ctx context.Context) (Result, error) {
 			place.moved()
 			j.update(func(t *transfer) { t.sent, t.size = sent, size })
 		},
-	}), nil
+	}), ""
 }
 
 func (j *job) update(change func(*transfer)) {
@@ -105,14 +128,17 @@ func (j *job) update(change func(*transfer)) {
 	j.t.moved = now
 }
 
-// interrupted ends a transfer whose outcome is not known, since kprop serve
-// stops. That stays on record as pending.
-func (j *job) interrupted() {
+// leaveOut ends a transfer that has not begun, or whose outcome is not known,
+// since kprop serve stops. The latter stays on record as pending.
+func (j *job) leaveOut(why string) {
 	j.e.mu.Lock()
 	defer j.e.mu.Unlock()
 	j.r.transfer = nil
-	j.t.part.skipped = "interrupted"
-	j.t.run.settle(j.e.svc.now())
+	j.t.part.skipped = why
+	if why != interrupted {
+		j.r.skipped(why)
+	}
+	j.e.settle(j.t.run, j.e.svc.now())
 	j.snap.drop()
 }
 
