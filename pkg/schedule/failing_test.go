@@ -2,6 +2,7 @@ package schedule
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -9,7 +10,24 @@ import (
 	"github.com/kprop/kprop/internal/control"
 	"github.com/kprop/kprop/internal/record"
 	"github.com/kprop/kprop/internal/status"
+	"github.com/kprop/kprop/pkg/transport"
 )
+
+// TestSpoiltDump: when somebody writes into a dump that is being sent, what is
+// sent next is a new one, though the database has not changed.
+func TestSpoiltDump(t *testing.T) {
+	inWorld(t, []string{"kdc2"}, func(w *world) {
+		w.host("kdc2").fail(fmt.Errorf("kprop: %w", transport.ErrSizeChanged))
+		w.start()
+		w.sleep(time.Second)
+		w.want("kdc2", status.Failing)
+		same(t, "dumps", len(w.bases[realmA].dumps()), 1)
+		w.host("kdc2").fail(nil)
+		w.sleep(10 * time.Second)
+		w.want("kdc2", status.Current)
+		same(t, "dumps after it", len(w.bases[realmA].dumps()), 2)
+	})
+}
 
 func TestRetries(t *testing.T) {
 	inWorld(t, []string{"kdc2", "kdc3"}, func(w *world) {

@@ -227,8 +227,9 @@ func (e *realm) tickOne(r *replica) bool {
 // inDump says that the replica takes part in the run that is being dumped.
 func (e *realm) inDump(r *replica) bool { return e.dumping != nil && e.dumping.part(r) != nil }
 
-// retry tries again with the newest dump where the time has come. A replica of
-// the run that is being dumped waits for that, which may leave it out.
+// retry tries again with the newest dump where the time has come, or with a new
+// one if somebody has spoilt that. A replica of the run that is being dumped
+// waits for that, which may leave it out.
 func (e *realm) retry(ctx context.Context, now time.Time) {
 	var due []*replica
 	for _, r := range e.replicas {
@@ -239,7 +240,7 @@ func (e *realm) retry(ctx context.Context, now time.Time) {
 		if !r.active() {
 			continue
 		}
-		if e.current == nil {
+		if e.current == nil || e.current.spoilt {
 			r.want(status.ByRetry)
 			continue
 		}

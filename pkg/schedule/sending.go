@@ -210,6 +210,7 @@ func (j *job) publish(a *status.Attempt, result Result) {
 		if next := e.nextFor(r); next.IsZero() || at.Before(next) {
 			r.retryAt = at
 		}
+		j.snap.spoilt = j.snap.spoilt || spoils(result.Err)
 	}
 	j.snap.drop()
 	e.settle(j.t.run, now)

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/kprop/kprop/internal/status"
 	"github.com/kprop/kprop/pkg/check"
 	"github.com/kprop/kprop/pkg/kdb"
+	"github.com/kprop/kprop/pkg/transport"
 )
 
 // snapshot is a verified dump, held open, so that all who send it send the same
@@ -22,6 +24,15 @@ type snapshot struct {
 	// warning tells what kdb5_util found to be odd.
 	warning string
 	users   int // guarded by the mutex of the realm
+	// spoilt says that the file has changed since it was verified, or can't be
+	// read. It is guarded by the mutex of the realm, too.
+	spoilt bool
+}
+
+// spoils reports whether the reason for which a transfer failed is the dump.
+func spoils(err error) bool {
+	var file *fs.PathError
+	return errors.Is(err, transport.ErrSizeChanged) || errors.As(err, &file) && file.Op == "read"
 }
 
 // retain and drop count the users; the last closes the file.
