@@ -3,6 +3,8 @@ package control
 import (
 	"net"
 	"sync"
+
+	"golang.org/x/sys/unix"
 )
 
 // maxConns is how many connections a listener has open at once.
@@ -35,9 +37,22 @@ func (l *limited) Accept() (net.Conn, error) {
 	return &counted{Conn: conn, free: sync.OnceFunc(func() { <-l.free })}, nil
 }
 
+// Close frees the address at once. A program that is being started has copies
+// of all descriptors for a moment, which keep a socket that is only closed.
 func (l *limited) Close() error {
-	l.once.Do(func() { close(l.closed) })
+	l.once.Do(func() {
+		close(l.closed)
+		if tcp, ok := l.Listener.(*net.TCPListener); ok {
+			endListening(tcp)
+		}
+	})
 	return l.Listener.Close()
+}
+
+func endListening(l *net.TCPListener) {
+	if conn, err := l.SyscallConn(); err == nil {
+		_ = conn.Control(func(fd uintptr) { _ = unix.Shutdown(int(fd), unix.SHUT_RDWR) })
+	}
 }
 
 type counted struct {
