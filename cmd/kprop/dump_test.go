@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -197,7 +198,7 @@ func TestDumpChangesWhileSent(t *testing.T) {
 			if !bytes.Equal(before, after) {
 				t.Errorf("the replica's dump has %d bytes, had %d", len(after), len(before))
 			}
-			must(t, d.WaitOutput(t.Context(), `"Generic remote error: Premature EOF found for database file!"`))
+			logs(t, d, `"Generic remote error: Premature EOF found for database file!"`)
 			if got := first.run(ourKprop()); got.exit != 0 {
 				t.Errorf("the next propagation: %+v", got)
 			}
@@ -206,6 +207,14 @@ func TestDumpChangesWhileSent(t *testing.T) {
 			}
 		})
 	}
+}
+
+// logs waits for a line of a daemon's log.
+func logs(t *testing.T, d *krbtest.Daemon, text string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	must(t, d.WaitOutput(ctx, text))
 }
 
 // pausing puts a proxy in front of a kpropd that takes the beginning of what

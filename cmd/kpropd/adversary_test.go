@@ -261,19 +261,19 @@ func TestForeignTickets(t *testing.T) {
 			// What it would bring differs from what is there.
 			a.r.Kadmin("change_password -randkey alice")
 			a.r.Dump()
-			a.refuses(t, c.reason, func(t *testing.T) string {
-				err := send(t, a.d.Port, cred, data())
-				if err == nil {
-					t.Fatal("it is let in")
-				}
-				return strings.Join(wordsOf(err), "; ")
-			})
+			a.refuses(t, c.reason, func(t *testing.T) string { return toldBy(t, send(t, a.d.Port, cred, data())) })
 		})
 	}
 }
 
-// wordsOf is what a sender hears.
-func wordsOf(err error) []string { return []string{transport.Message(err), err.Error()} }
+// toldBy is what a sender hears that must not be let in.
+func toldBy(t *testing.T, err error) string {
+	t.Helper()
+	if err == nil {
+		t.Fatal("it is let in")
+	}
+	return transport.Message(err) + "; " + err.Error()
+}
 
 // TestTicketForAnotherService: a real ticket, for a service of the same host
 // whose key is in the keytab beside that of host/.
@@ -288,7 +288,7 @@ func TestTicketForAnotherService(t *testing.T) {
 	a.r.Kadmin("change_password -randkey alice")
 	a.r.Dump()
 	a.refuses(t, "The ticket isn't for us", func(t *testing.T) string {
-		return strings.Join(wordsOf(send(t, a.d.Port, cred, []byte(content(t, a.r.Primary.DumpFile)))), "; ")
+		return toldBy(t, send(t, a.d.Port, cred, []byte(content(t, a.r.Primary.DumpFile))))
 	})
 	// The same way with a ticket for host/ is let in.
 	a.accepts(t, func(t *testing.T) error {
@@ -324,7 +324,7 @@ func TestCrossRealm(t *testing.T) {
 	a.r.Kadmin("change_password -randkey alice")
 	a.r.Dump()
 	a.refuses(t, "it has no line for this principal", func(t *testing.T) string {
-		return strings.Join(wordsOf(send(t, a.d.Port, cred, []byte(content(t, a.r.Primary.DumpFile)))), "; ")
+		return toldBy(t, send(t, a.d.Port, cred, []byte(content(t, a.r.Primary.DumpFile))))
 	})
 }
 

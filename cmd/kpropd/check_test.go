@@ -240,6 +240,8 @@ func aclFaults(own string) []checkFault {
 	return []checkFault{
 		{"no access list", func(s *fitness) { s.args = append(s.args, "-a", s.path("none")) },
 			"access list: there is no access list {DIR}/none", "echo '" + self + "' >> {DIR}/none"},
+		{"directory as access list", func(s *fitness) { s.args = append(s.args, "-a", s.dir) },
+			"access list: the access list {DIR} cannot be read: {DIR} is not a regular file", "ls -ld {DIR}"},
 		{"empty access list", acl("# nobody\n\n"), none, mend},
 		{"another host", acl("host/other.example@KPROP.TEST\n"), none, mend},
 		{"wrong realm", acl("# ours\nhost/%s@kprop.test\n", own), none + "; line 2: *the realm is in other letters", mend},

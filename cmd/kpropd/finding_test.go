@@ -53,6 +53,10 @@ func TestFindings(t *testing.T) {
 				if _, stderr, exit := g.r.Kprop("", g.r.KpropArgs(d, "127.0.0.1")...); exit != 1 {
 					t.Errorf("kprop: exit status %d: %s", exit, stderr)
 				}
+				// A refusal of which it had no time to tell ends otherwise.
+				eventually(t, "the log has a line about it", func() bool {
+					return strings.Contains(d.Output(), "Error in krb5_recvauth: ") || strings.Contains(d.Output(), "Rejected connection")
+				})
 				wantStop(t, d)
 				if mode == "-d" {
 					if want := "\n  " + c.cause; !strings.Contains(d.Output(), want) || !strings.Contains(d.Output(), "\n      "+c.mends) {

@@ -34,7 +34,10 @@ func (h *host) checkACL(ctx context.Context, path string) []Item {
 		if errors.Is(err, fs.ErrNotExist) {
 			return failItem("there is no access list "+path+", so nobody may propagate to this host", mend)
 		}
-		return failItem("the access list "+path+" cannot be read: "+transport.Message(err), "run it as root", "ls -l "+path)
+		if errors.Is(err, fs.ErrPermission) {
+			return failItem("this user cannot read the access list "+path, "run it as root")
+		}
+		return failItem("the access list "+path+" cannot be read: "+transport.Message(err), "ls -ld "+path)
 	}
 	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, maxACL+1))
