@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -117,6 +118,9 @@ func (s *Service) openRealm(cfg config.Realm) (*plan, error) {
 	if path == "" {
 		path = s.dumpPath(name)
 	}
+	if what := overwritten(path, p.database, info.StashFile, info.ACLFile); what != "" {
+		return nil, fmt.Errorf("realm %s: the dump would overwrite %s: set dump: to another path", name, what)
+	}
 	p.source = &source{
 		util: kdb.Util{
 			Path: kdb5Util(cfg.KDB5Util), Realm: name, Database: cfg.Database, Stall: max(cfg.IdleTimeout, minDumpStall),
@@ -124,6 +128,31 @@ func (s *Service) openRealm(cfg config.Realm) (*plan, error) {
 		path: path, own: cfg.Dump == "", database: p.database, masterKeyName: info.MasterKeyName,
 	}
 	return p, nil
+}
+
+// overwritten names what a dump at path would overwrite: kdb5_util asks nobody.
+func overwritten(path, database string, others ...string) string {
+	for _, suffix := range []string{"", ".kadm5", ".kadm5.lock", ".ok", ".ulog", ".mdb", ".mdb-lock", ".lockout.mdb", ".lockout.mdb-lock"} {
+		if sameFile(path, database+suffix) {
+			return "the database, " + database + suffix
+		}
+	}
+	for _, other := range others {
+		if sameFile(path, other) {
+			return other
+		}
+	}
+	return ""
+}
+
+// sameFile reports whether two paths are one, or lead to one file.
+func sameFile(a, b string) bool {
+	if filepath.Clean(a) == filepath.Clean(b) {
+		return true
+	}
+	sa, errA := os.Stat(a)
+	sb, errB := os.Stat(b)
+	return errA == nil && errB == nil && os.SameFile(sa, sb)
 }
 
 // kdb5Util is the program to dump with.
