@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net"
 	"sync"
 
 	"go.uber.org/zap"
@@ -17,11 +18,17 @@ type tcpListener struct {
 	log     *zap.Logger
 	options control.Options
 
-	mu    sync.Mutex
-	at    config.Listen      // the present one
-	token string             // of it
-	stop  context.CancelFunc // ends it; nil: none
-	all   sync.WaitGroup
+	mu  sync.Mutex
+	now *tcpServing // nil: none
+	all sync.WaitGroup
+}
+
+// tcpServing is an address that is served.
+type tcpServing struct {
+	at    config.Listen
+	token string
+	stop  context.CancelFunc
+	ended chan struct{}
 }
 
 // listen makes the configured listener the present one; nil means none. The
@@ -29,64 +36,82 @@ type tcpListener struct {
 func (t *tcpListener) listen(c *config.Listen) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if c != nil && t.stop != nil && t.at == *c {
-		if same, err := t.sameToken(); same || err != nil {
+	former := t.now
+	switch {
+	case c == nil:
+		former.end()
+		t.now = nil
+		return nil
+	case former == nil || !samePort(former.at.Address, c.Address):
+		next, err := t.open(c)
+		if err != nil {
 			return err
 		}
-	}
-	if c == nil {
-		t.end()
+		former.end()
+		t.now = next
 		return nil
 	}
-	// The former lets go of its address first: the new one may include it.
-	open, former := t.stop != nil, t.at
-	t.end()
-	err := t.open(c)
-	if err != nil && open {
-		if again := t.open(&former); again != nil {
-			t.log.Error("the status is no longer served", zap.String("address", former.Address), zap.Error(again))
-		}
+	if same, err := former.same(c); same || err != nil {
+		return err
 	}
+	// The former lets go of its address first: the new one may include it.
+	former.end()
+	next, err := t.open(c)
+	if err != nil {
+		again, lost := t.open(&former.at)
+		if lost != nil {
+			t.log.Error("the status is no longer served", zap.String("address", former.at.Address), zap.Error(lost))
+		}
+		next = again
+	}
+	t.now = next
 	return err
 }
 
-// sameToken says whether the token file still has the token that is asked for. A
-// token that was replaced must not open anything after a reload.
-func (t *tcpListener) sameToken() (bool, error) {
-	if t.at.TokenFile == "" {
-		return true, nil
-	}
-	token, err := control.ReadToken(t.at.TokenFile)
-	if err != nil {
-		return false, fmt.Errorf("listen on %s: %w", t.at.Address, err)
-	}
-	return token == t.token, nil
+// samePort says whether two addresses may be in each other's way.
+func samePort(a, b string) bool {
+	_, one, _ := net.SplitHostPort(a)
+	_, other, _ := net.SplitHostPort(b)
+	return one == other
 }
 
-func (t *tcpListener) open(c *config.Listen) error {
+// same says whether c is what is served already, also by the token in its file: a
+// token that was replaced must not open anything after a reload.
+func (s *tcpServing) same(c *config.Listen) (bool, error) {
+	if s.at != *c || c.TokenFile == "" {
+		return s.at == *c, nil
+	}
+	token, err := control.ReadToken(c.TokenFile)
+	if err != nil {
+		return false, fmt.Errorf("listen on %s: %w", c.Address, err)
+	}
+	return token == s.token, nil
+}
+
+func (t *tcpListener) open(c *config.Listen) (*tcpServing, error) {
 	l, token, err := control.ListenTCP(c.Address, c.TLSCert, c.TLSKey, c.TokenFile)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	o := t.options
 	o.Token, o.RequireToken = token, !control.Loopback(l.Addr())
 	ctx, stop := context.WithCancel(t.ctx)
-	t.at, t.token, t.stop = *c, token, stop
+	s := &tcpServing{at: *c, token: token, stop: stop, ended: make(chan struct{})}
 	t.all.Go(func() {
+		defer close(s.ended)
 		if err := control.Serve(ctx, l, control.New(o).TCP()); err != nil {
 			t.log.Error("the status is no longer served", zap.String("address", c.Address), zap.Error(err))
 		}
 	})
 	t.log.Info("the status is served", zap.Stringer("address", l.Addr()), zap.Bool("tls", c.TLSCert != ""))
-	return nil
+	return s, nil
 }
 
-// end closes the present listener, and waits until its address is free.
-func (t *tcpListener) end() {
-	if t.stop != nil {
-		t.stop()
-		t.stop = nil
-		t.all.Wait()
+// end closes a listener, and waits until its address is free.
+func (s *tcpServing) end() {
+	if s != nil {
+		s.stop()
+		<-s.ended
 	}
 }
 

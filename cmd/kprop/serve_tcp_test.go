@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"go.uber.org/zap"
@@ -58,5 +61,42 @@ func TestReloadTakesNewToken(t *testing.T) {
 	}
 	if got := status(second); got != http.StatusNoContent {
 		t.Errorf("after a reload that was refused: %d", got)
+	}
+}
+
+// A new address that cannot be had leaves the former alone.
+func TestListenerMoves(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	l := &tcpListener{ctx: ctx, log: zap.NewNop(), options: control.Options{Service: &fakeDaemon{}}}
+	defer l.wait()
+	defer cancel()
+	at := func() *config.Listen { return &config.Listen{Address: fmt.Sprintf("127.0.0.1:%d", krbtest.FreePort())} }
+	answers := func(c *config.Listen) error {
+		client := http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
+		resp, err := client.Get("http://" + c.Address + "/healthz")
+		if err == nil {
+			resp.Body.Close()
+		}
+		return err
+	}
+	first, second, taken := at(), at(), at()
+	must(t, l.listen(first))
+	other, err := net.Listen("tcp", taken.Address)
+	must(t, err)
+	former := l.now
+	if err := l.listen(taken); !errors.Is(err, syscall.EADDRINUSE) || l.now != former {
+		t.Errorf("a taken address: %v", err)
+	}
+	must(t, answers(first))
+	other.Close()
+	must(t, l.listen(taken))
+	must(t, answers(taken))
+	if err := answers(first); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("the former address: %v", err)
+	}
+	must(t, l.listen(second))
+	must(t, l.listen(nil))
+	if err := answers(second); !errors.Is(err, syscall.ECONNREFUSED) || l.now != nil {
+		t.Errorf("after the end: %v", err)
 	}
 }
