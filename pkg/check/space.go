@@ -7,24 +7,18 @@ import (
 	"path/filepath"
 	"strconv"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/kprop/kprop/internal/osutil"
+	"github.com/kprop/kprop/pkg/kdb"
 	"github.com/kprop/kprop/pkg/transport"
-)
-
-// A database takes about seven tenths of its dump (reference kdb-formats.md).
-const (
-	databaseTenths = 7
-	allTenths      = 10
 )
 
 // dumpSize is how much a dump of the present database takes, about: as much as
 // the last one, or what follows from the database. 0: there is neither.
 func (f *files) dumpSize() int64 {
 	if st, err := os.Stat(f.dump); err == nil && f.dump != "" {
-		return max(st.Size(), f.size()/databaseTenths*allTenths)
+		return max(st.Size(), kdb.SizeOfDump(f.size()))
 	}
-	return f.size() / databaseTenths * allTenths
+	return kdb.SizeOfDump(f.size())
 }
 
 // checkSpace wants room for the received dump and a new database beside the
@@ -32,8 +26,8 @@ func (f *files) dumpSize() int64 {
 func (f *files) checkSpace(context.Context) []Item {
 	dumpDir, dbDir := filepath.Dir(f.dump), filepath.Dir(f.database())
 	size := f.dumpSize()
-	forDatabase := size / allTenths * databaseTenths
-	if sameDevice(dumpDir, dbDir) {
+	forDatabase := kdb.SizeOfDatabase(size)
+	if osutil.SameDevice(dumpDir, dbDir) {
 		return []Item{room(dbDir, size+forDatabase, "a dump as large as the last and the database made of it take", Fail)}
 	}
 	return []Item{
@@ -61,7 +55,7 @@ func (f *files) checkDumpSpace(context.Context) []Item {
 
 // room compares what is free in a directory with what is needed.
 func room(dir string, need int64, what string, short Verdict) Item {
-	free, err := freeBytes(dir)
+	free, err := osutil.FreeBytes(dir)
 	i := Item{Text: fmt.Sprintf("%s has %s free; %s %s", dir, megabytes(free), what, megabytes(need)), Remedy: []string{"df -h " + dir}}
 	switch {
 	case err != nil:
@@ -76,24 +70,6 @@ func room(dir string, need int64, what string, short Verdict) Item {
 		i.Remedy = nil
 	}
 	return i
-}
-
-// freeBytes is how much this process may still write in a directory.
-func freeBytes(dir string) (int64, error) {
-	var st unix.Statfs_t
-	if err := unix.Statfs(dir, &st); err != nil {
-		return 0, err
-	}
-	blocks := st.Bavail
-	if os.Geteuid() == 0 {
-		blocks = st.Bfree
-	}
-	return int64(min(blocks, 1<<62/uint64(max(1, st.Bsize)))) * st.Bsize, nil
-}
-
-func sameDevice(a, b string) bool {
-	var sa, sb unix.Stat_t
-	return unix.Stat(a, &sa) == nil && unix.Stat(b, &sb) == nil && sa.Dev == sb.Dev
 }
 
 func megabytes(n int64) string {

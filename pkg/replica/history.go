@@ -146,7 +146,7 @@ func (h history) copy(file string, st *State) (err error) {
 		return errors.Join(err, errors.New("another propagation has replaced it"))
 	}
 	const spare = 2 // times the size that must be free
-	if free, err := freeBytes(h.dir); err == nil && free/spare < info.Size() {
+	if free, err := osutil.FreeBytes(h.dir); err == nil && free/spare < info.Size() {
 		return fmt.Errorf("only %d bytes are free in %s for a copy of %d bytes", free, h.dir, info.Size())
 	}
 	base := h.base(st)
