@@ -17,7 +17,15 @@ func rules() *Rules {
 
 			"pkg/schedule": 40,
 			"pkg/replica":  40,
-			"pkg/rdist":    40,
+
+			// Floor 4 of the house, in the order in which its rooms build
+			// upon each other.
+			"pkg/rdist/option":   40,
+			"pkg/rdist/message":  41,
+			"pkg/rdist/distfile": 42,
+			"pkg/rdist/wire":     43,
+			"pkg/rdist/server":   44,
+			"pkg/rdist/client":   45,
 
 			"pkg/check": 30,
 
