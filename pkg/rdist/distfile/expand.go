@@ -3,6 +3,8 @@ package distfile
 import (
 	"fmt"
 	"slices"
+	"strings"
+	"unicode"
 )
 
 // expansion says what is expanded in a list.
@@ -18,7 +20,7 @@ const (
 // some hundred megabytes, whatever it says. An octet of a result costs 1.
 const (
 	costAll       = 128 << 20 // what a distfile may cost
-	costReference = 32        // one variable
+	costReference = 64        // one variable
 	costDirectory = 1024      // one directory that is read
 
 	costPattern      = 4096 // one regular expression
@@ -34,6 +36,7 @@ type expander struct {
 	pos    Position // of the word that is expanded
 	budget int
 	spent  bool // the budget is used up, and that has been told
+	stop   bool // the list that is expanded has got too long, and that has been told
 }
 
 type variable struct {
@@ -72,6 +75,7 @@ func (x *expander) spend(cost int) bool {
 
 // tooMany tells of a list that got too long.
 func (x *expander) tooMany() {
+	x.stop = true
 	x.wrong("Too many names", fmt.Sprintf("a list expands to at most %d names: split it, or name directories", MaxNames))
 }
 
@@ -92,6 +96,7 @@ func (x *expander) define(name token, words []word) {
 
 // list expands the words of a list. Of no names it gives nil.
 func (x *expander) list(words []word, how expansion) []string {
+	x.stop = false
 	var names []string
 	for _, w := range words {
 		for _, text := range x.variables(w) {
@@ -114,14 +119,42 @@ func (x *expander) list(words []word, how expansion) []string {
 				return nil
 			}
 		}
-		if x.spent {
+		if x.spent || x.stop {
 			return nil
 		}
 	}
 	return names
 }
 
+// hosts expands a list of hosts. What can not be one is a mistake: a name with
+// a - before it would be an option of the remote shell.
+func (x *expander) hosts(words []word) []string {
+	var all []string
+	for _, w := range words {
+		names := x.list([]word{w}, expandAll)
+		if all = append(all, names...); len(all) > MaxNames {
+			x.tooMany()
+			return nil
+		}
+		for _, name := range names {
+			if !isHost(name) {
+				x.wrong("Invalid host name "+short(name), "expected [login@]host, found "+short(name))
+			}
+		}
+	}
+	return all
+}
+
+func isHost(name string) bool {
+	host := strings.TrimSuffix(name, "+")
+	if _, behind, ok := strings.Cut(host, "@"); ok {
+		host = behind
+	}
+	return host != "" && host[0] != '-' && !strings.ContainsFunc(name, unicode.IsControl)
+}
+
 func (x *expander) tooLong() {
+	x.stop = true
 	x.wrong("Pathname too long", fmt.Sprintf("a name has at most %d octets", MaxPath))
 }
 
@@ -156,6 +189,7 @@ func union(a, b []word) []word {
 
 // operand expands the variables, and keeps what is quoted.
 func (x *expander) operand(words []word) []word {
+	x.stop = false
 	out := []word{}
 	for _, w := range words {
 		for _, text := range x.variables(w) {

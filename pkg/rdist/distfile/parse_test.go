@@ -162,6 +162,12 @@ func TestMistakes(t *testing.T) {
 			[]string{`3501 command string too long | df:1:17: a string has at most 3499 octets, this one has 3500: put the commands into a script and call that`}},
 		{"of itself", "A = x$B\nB = ( y z$A )\n/$A -> h",
 			[]string{`3 A is part of its own value | df:3:1: the value of A names A again`}},
+		{"what can not be a host", "/a -> ( ok \\+ me@ -x\n me@-x a\\\nb ok )\n", []string{
+			`3 Invalid host name "+" | df:1:12: expected [login@]host, found "+"`,
+			`3 Invalid host name "me@" | df:1:15: expected [login@]host, found "me@"`,
+			`3 Invalid host name "-x" | df:1:19: expected [login@]host, found "-x"`,
+			`3 Invalid host name "me@-x" | df:2:2: expected [login@]host, found "me@-x"`,
+			`3 Invalid host name "a\nb" | df:2:8: expected [login@]host, found "a\nb"`}},
 		{"quoted dollar and no name", `/\$$ -> h`, []string{`1 no variable name after '$' | df:1:1: expected $c or ${name}; write \$ for a $`}},
 		{"backslash at the end", "/a -> h\\", nil},
 		{"range", "/a -> h except_pat [b-a] ;",

@@ -212,7 +212,7 @@ func (p *parser) finish(e Entry, files, hosts []word) {
 		p.list.add(e, e.Host)
 	} else {
 		e.Files = p.expand.list(files, expandKeepTilde)
-		for _, host := range p.expand.list(hosts, expandAll) {
+		for _, host := range p.expand.hosts(hosts) {
 			p.list.addHost(e, host)
 		}
 	}

@@ -39,7 +39,7 @@ func Small(args []string, options option.Set, env Env) ([]Entry, error) {
 		e.Commands = []Command{{Kind: Install, Pos: last.pos, Options: options, Dest: dest}}
 	}
 	var l list
-	for _, host := range x.list([]word{last}, expandAll) {
+	for _, host := range x.hosts([]word{last}) {
 		l.addHost(e, host)
 	}
 	if len(errs) > 0 {

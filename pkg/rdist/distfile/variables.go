@@ -17,7 +17,7 @@ func (x *expander) variables(w word) [][]octet {
 // part of.
 func (x *expander) substitute(text []octet, within []string) [][]octet {
 	results := [][]octet{nil}
-	for len(text) > 0 && !x.spent {
+	for len(text) > 0 && !x.spent && !x.stop {
 		at := slices.Index(text, '$')
 		if at < 0 {
 			at = len(text)
@@ -69,7 +69,7 @@ func (x *expander) reference(text []octet) (name string, rest []octet, ok bool) 
 
 // value expands the value of a variable.
 func (x *expander) value(name string, within []string) [][]octet {
-	if !x.spend(costReference) {
+	if x.stop || !x.spend(costReference) {
 		return nil
 	}
 	v := x.vars[name]
