@@ -1,10 +1,8 @@
 package distfile
 
 import (
-	"errors"
 	"fmt"
 	"strings"
-	"syscall"
 )
 
 // Position is a place in a distfile. Line and Column count from 1, Column in
@@ -73,14 +71,4 @@ func (e Errors) Unwrap() []error {
 		list[i] = one
 	}
 	return list
-}
-
-// reason is the system's reason for err in C's spelling, which rdist prints.
-func reason(err error) string {
-	var number syscall.Errno
-	if !errors.As(err, &number) {
-		return err.Error()
-	}
-	text := number.Error()
-	return strings.ToUpper(text[:1]) + text[1:]
 }

@@ -4,6 +4,8 @@ import (
 	"os"
 	"slices"
 	"syscall"
+
+	"github.com/kprop/kprop/internal/osutil"
 )
 
 // globber finds the files that a pattern matches.
@@ -79,7 +81,7 @@ func (g *globber) unreadable(dir string, err error) {
 	if shown == "" {
 		shown = "."
 	}
-	g.x.wrong(shown+": "+reason(err), "the directory "+short(shown)+" of a pattern can not be read")
+	g.x.wrong(shown+": "+osutil.Reason(err), "the directory "+short(shown)+" of a pattern can not be read")
 }
 
 func (g *globber) exists(name string) bool {

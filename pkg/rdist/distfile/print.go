@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/kprop/kprop/internal/osutil"
 	"github.com/kprop/kprop/pkg/rdist/option"
 )
 
@@ -117,7 +118,7 @@ func (p *printer) doubleColon(e *Entry) {
 		return
 	}
 	if _, err := os.Stat(e.Host); err != nil {
-		p.fault(e, "%s: stat failed: %s", e.Host, reason(err))
+		p.fault(e, "%s: stat failed: %s", e.Host, osutil.Reason(err))
 		return
 	}
 	for _, file := range e.Wanted() {
