@@ -1,0 +1,31 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/kprop/kprop/pkg/rdist/message"
+	"github.com/kprop/kprop/pkg/rdist/option"
+)
+
+// protocolVersion is what -V prints: the line of the rdist whose protocol and
+// language krdist has.
+const protocolVersion = "Version 6.1.5 (RELEASE) - Protocol Version 6, Release 6.1, Patch level 5"
+
+// usage is what follows a mistake on the command line.
+func usage() string {
+	return `Usage: krdist [-cDFnv] [-A <num>] [-a <num>] [-d var=value]
+	[-f distfile] [-l <msgopt>] [-L <msgopt>] [-M <maxproc>]
+	[-m host] [-o <distopts>] [-p <rdistd-cmd>] [-P <rsh-path>]
+	[-t <timeout>] [target ...]
+OR:    krdist [-cDFnv] -c source [...] machine[:dest]
+OR:    krdist -V
+
+The values for <distopts> are:
+	` + option.All.String() + `
+
+Where <msgopt> is of form
+	<facility1>=<type1>,<type2>,...:<facility2>=<type1>,<type2>...
+Valid <facility> names: ` + strings.Join(message.FacilityNames(), " ") + `
+Valid <type> names: ` + strings.Join(message.TypeNames(), " ") + `
+`
+}
