@@ -1,0 +1,52 @@
+// Package wire is the rdist protocol, version 6, as lines on a two-way stream
+// of octets (reference rdist.md 8). The client, krdist, asks by one line and
+// gets one answer, before which notes may come; the contents of files stand
+// between lines as they are. Both sides use the same package.
+//
+// Everything from the peer is bounded. Names are any octets but newline and
+// NUL, never quoted.
+package wire
+
+// Version is what both sides speak.
+const Version = "6"
+
+// The first octets of lines. Those that mean different things by direction or
+// place stand more than once.
+const (
+	OpError  = 0x01 // text for the user; with none: no, silently
+	OpFatal  = 0x02 // from the client: the end; from the server: a reason to end
+	OpNote   = 0x03 // from the server: text for the user, the answer is still to come
+	OpLog    = 0x04 // from the server: text of a change; without text an acknowledgement
+	OpAck    = 0x05
+	OpGreet  = 'V' // greeting of the server, version of the client
+	OpConfig = 'c'
+
+	OpTarget     = 't' // the target is the object itself
+	OpTargetDir  = 'T' // the target is the directory of the object
+	OpQuery      = 'Q' // also, from the server, a question while it cleans
+	OpRegular    = 'R'
+	OpDirectory  = 'D'
+	OpSymlink    = 'K'
+	OpHardLink   = 'k'
+	OpEnd        = 'E' // of a directory, of cleaning, of a symbolic link's notes
+	OpClean      = 'C'
+	OpSpecial    = 'S'
+	OpCmdSpecial = 's' // then OpFile for each file, and OpCommand
+	OpFile       = 'F'
+	OpCommand    = 'C'
+
+	OpYes      = 'Y' // it is there; remove it
+	OpNo       = 'N' // it is not there; keep it
+	OpOnNFS    = 'F'
+	OpReadOnly = 'O'
+	OpIsLink   = 'l'
+)
+
+// The keys of OpConfig, the first octet of its text.
+const (
+	ConfigHost      = 'H' // the client's short name
+	ConfigMinBytes  = 's' // free space to leave
+	ConfigMinFiles  = 'f' // free inodes to leave
+	ConfigLog       = 'L' // logging options
+	ConfigExtension = 'X' // not of rdist: words of what our own two ends can do besides
+)
