@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/kprop/kprop/internal/crowd"
 	"github.com/kprop/kprop/internal/enctype"
 	"github.com/kprop/kprop/internal/principal"
 	"github.com/kprop/kprop/pkg/check"
@@ -21,13 +22,13 @@ import (
 // ServeConn serves one connection and closes it. It reports whether a database
 // was received and loaded.
 func (s *Server) ServeConn(ctx context.Context, nc net.Conn) (loaded bool) {
-	return s.serveConn(ctx, nc, s.strangers.arrive(nc))
+	return s.serveConn(ctx, nc, s.strangers.Arrive(nc))
 }
 
 // serveConn is ServeConn for a connection that has been counted already, in the
 // order of arrival.
-func (s *Server) serveConn(ctx context.Context, nc net.Conn, peer *stranger) (loaded bool) {
-	defer peer.leave()
+func (s *Server) serveConn(ctx context.Context, nc net.Conn, peer *crowd.Stranger) (loaded bool) {
+	defer peer.Leave()
 	defer nc.Close()
 	log := s.log.With(zap.String("peer", nc.RemoteAddr().String()))
 	defer func() {
@@ -39,7 +40,7 @@ func (s *Server) serveConn(ctx context.Context, nc net.Conn, peer *stranger) (lo
 	log.Info("Connection from " + host)
 	s.o.Debug("Connection from %s", host)
 	s.o.Debug("krb5_recvauth(%s, %s, %v, ...)", nc.RemoteAddr(), transport.KpropVersion, s.Principal())
-	peer.enter(ctx)
+	peer.Enter(ctx)
 	c, err := s.acceptor.Accept(ctx, nc)
 	if err != nil {
 		found := s.reception().Explain(err)
@@ -48,7 +49,7 @@ func (s *Server) serveConn(ctx context.Context, nc net.Conn, peer *stranger) (lo
 	} else {
 		defer c.Close()
 		log = log.With(zap.String("principal", c.Peer().String()))
-		loaded = s.serve(ctx, c, log, peer.leave)
+		loaded = s.serve(ctx, c, log, peer.Leave)
 	}
 	s.o.Debug("Database load process for full propagation completed.")
 	return loaded

@@ -13,6 +13,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/kprop/kprop/internal/crowd"
 	"github.com/kprop/kprop/internal/enctype"
 	"github.com/kprop/kprop/internal/keytab"
 	"github.com/kprop/kprop/internal/principal"
@@ -84,7 +85,7 @@ type Server struct {
 	keytabName      string // as in the options, or the default
 	keytab, replays string // paths of the files; replays may be empty
 
-	strangers    crowd
+	strangers    crowd.Crowd
 	propagations chan struct{}
 	drains       chan struct{}
 }
@@ -108,7 +109,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 func newLoader(o Options) (*Server, error) {
 	s := &Server{
 		o: o, log: o.Log,
-		strangers:    crowd{most: o.Strangers, perSource: o.StrangersPerSource},
+		strangers:    crowd.Crowd{Most: o.Strangers, PerSource: o.StrangersPerSource},
 		propagations: make(chan struct{}, maxPropagations),
 		drains:       make(chan struct{}, maxDrains),
 	}
@@ -204,7 +205,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 			s.ServeConn(ctx, nc)
 			return nil
 		}
-		peer := s.strangers.arrive(nc)
+		peer := s.strangers.Arrive(nc)
 		wg.Go(func() { s.serveConn(ctx, nc, peer) })
 	}
 }

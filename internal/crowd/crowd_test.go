@@ -1,4 +1,4 @@
-package replica
+package crowd
 
 import (
 	"context"
@@ -32,24 +32,24 @@ func closed(list []*fakeConn) (numbers []int) {
 }
 
 // come has n connections of an address arrive and enter.
-func come(t *testing.T, c *crowd, from string, n int) (list []*fakeConn, strangers []*stranger) {
+func come(t *testing.T, c *Crowd, from string, n int) (list []*fakeConn, strangers []*Stranger) {
 	for range n {
 		nc := &fakeConn{from: from}
-		s := c.arrive(nc)
+		s := c.Arrive(nc)
 		list, strangers = append(list, nc), append(strangers, s)
-		go s.enter(t.Context())
+		go s.Enter(t.Context())
 	}
 	synctest.Wait()
 	return list, strangers
 }
 
-func (c *crowd) count() (members, waiting int) {
+func (c *Crowd) count() (members, waiting int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return len(c.members), len(c.waiting)
 }
 
-func hasPlace(s *stranger) bool {
+func hasPlace(s *Stranger) bool {
 	select {
 	case <-s.placed:
 		return true
@@ -62,7 +62,7 @@ func hasPlace(s *stranger) bool {
 // and leaves it to the next.
 func TestCrowdLetsHonestPeersPass(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := crowd{most: 16, perSource: 2}
+		c := Crowd{Most: 16, PerSource: 2}
 		list, s := come(t, &c, "192.0.2.1", 5)
 		for i := range s {
 			for j := range s {
@@ -71,8 +71,8 @@ func TestCrowdLetsHonestPeersPass(t *testing.T) {
 				}
 			}
 			time.Sleep(patience / 6)
-			s[i].leave()
-			s[i].leave()
+			s[i].Leave()
+			s[i].Leave()
 		}
 		time.Sleep(patience)
 		if got := closed(list); got != nil {
@@ -87,7 +87,7 @@ func TestCrowdLetsHonestPeersPass(t *testing.T) {
 // TestCrowdOfOneAddress: silence keeps nobody out, of that address or another.
 func TestCrowdOfOneAddress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := crowd{most: 16, perSource: 2}
+		c := Crowd{Most: 16, PerSource: 2}
 		honest, _ := come(t, &c, "192.0.2.1", 1)
 		rude, _ := come(t, &c, "198.51.100.7", 10)
 		last, s := come(t, &c, "198.51.100.7", 1)
@@ -113,7 +113,7 @@ func TestCrowdOfOneAddress(t *testing.T) {
 // TestCrowdWithoutEnd: the number of those that wait is bounded.
 func TestCrowdWithoutEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := crowd{most: 4, perSource: 2}
+		c := Crowd{Most: 4, PerSource: 2}
 		list, _ := come(t, &c, "198.51.100.7", 1000)
 		if members, waiting := c.count(); members != 2 || waiting != 4*waitingPerPlace {
 			t.Errorf("%d members, %d waiting", members, waiting)
@@ -131,7 +131,7 @@ func TestCrowdWithoutEnd(t *testing.T) {
 
 func TestCrowdOfManyAddresses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := crowd{most: 16, perSource: 2}
+		c := Crowd{Most: 16, PerSource: 2}
 		first, _ := come(t, &c, "2001:db8:ffff::1", 1)
 		for i := range 16 {
 			come(t, &c, net.IP{0x20, 0x01, 0x0d, 0xb8, 0, byte(i), 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}.String(), 1)
@@ -154,13 +154,13 @@ func TestCrowdOfManyAddresses(t *testing.T) {
 // TestCrowdAtTheEnd: nobody waits when the server is to end.
 func TestCrowdAtTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := crowd{most: 1, perSource: 1}
+		c := Crowd{Most: 1, PerSource: 1}
 		come(t, &c, "192.0.2.1", 1)
 		ctx, cancel := context.WithCancel(t.Context())
-		s := c.arrive(&fakeConn{from: "192.0.2.2"})
+		s := c.Arrive(&fakeConn{from: "192.0.2.2"})
 		cancel()
 		start := time.Now()
-		s.enter(ctx)
+		s.Enter(ctx)
 		if took := time.Since(start); took > 0 || !hasPlace(s) {
 			t.Errorf("it waited %v", took)
 		}

@@ -1,4 +1,6 @@
-package replica
+// Package crowd bounds the connections of peers that have not proved yet who
+// they are.
+package crowd
 
 import (
 	"cmp"
@@ -9,11 +11,10 @@ import (
 	"time"
 )
 
-// Bounds on the connections of peers that have not proved yet who they are,
-// unless Options say otherwise.
+// Defaults of a Crowd's bounds.
 const (
-	maxStrangers          = 16
-	maxStrangersPerSource = 2
+	DefaultMost      = 16
+	DefaultPerSource = 2
 )
 
 const (
@@ -24,44 +25,46 @@ const (
 	waitingPerPlace = 4
 )
 
-// crowd holds those connections. One too many waits a moment, since honest peers
+// Crowd holds those connections. Its zero value is ready, and its methods are
+// safe for concurrent use. One too many waits a moment, since honest peers
 // leave soon and several may come at once from one address: a propagation, a
 // check and a monitor's probe. Then it takes the place of the oldest, of the
 // same address if that has its share already, so that nobody keeps others out
 // by saying nothing. Where many wait, the first of them waits no longer.
-type crowd struct {
-	most      int // places; 0: maxStrangers
-	perSource int // of them; 0: maxStrangersPerSource
+type Crowd struct {
+	Most      int // places; 0: DefaultMost
+	PerSource int // of them, for one IPv4 address or IPv6 network of 64 bits; 0: DefaultPerSource
 
 	mu      sync.Mutex
-	members []*stranger // have a place, oldest first
-	waiting []*stranger // for one, oldest first
+	members []*Stranger // have a place, oldest first
+	waiting []*Stranger // for one, oldest first
 }
 
-type stranger struct {
-	c      *crowd
+// Stranger is one of those connections.
+type Stranger struct {
+	c      *Crowd
 	nc     net.Conn
 	source string
 	placed chan struct{} // closed when it has a place
 }
 
-// arrive adds a connection, in the order in which it is called. The stranger
-// must enter before anything is read, and leave.
-func (c *crowd) arrive(nc net.Conn) *stranger {
-	s := &stranger{c: c, nc: nc, source: source(nc), placed: make(chan struct{})}
+// Arrive adds a connection, in the order in which it is called. The stranger
+// must Enter before anything is read, and Leave.
+func (c *Crowd) Arrive(nc net.Conn) *Stranger {
+	s := &Stranger{c: c, nc: nc, source: source(nc), placed: make(chan struct{})}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.waiting = append(c.waiting, s)
 	c.fill()
-	if len(c.waiting) > waitingPerPlace*cmp.Or(c.most, maxStrangers) {
+	if len(c.waiting) > waitingPerPlace*cmp.Or(c.Most, DefaultMost) {
 		c.push(c.waiting[0])
 	}
 	return s
 }
 
-// enter waits until the stranger has a place, which takes no longer than
+// Enter waits until the stranger has a place, which takes no longer than
 // patience, nor than ctx lasts.
-func (s *stranger) enter(ctx context.Context) {
+func (s *Stranger) Enter(ctx context.Context) {
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	select {
@@ -78,8 +81,8 @@ func (s *stranger) enter(ctx context.Context) {
 	}
 }
 
-// leave gives the place to others. It may be called twice.
-func (s *stranger) leave() {
+// Leave gives the place to others. It may be called twice.
+func (s *Stranger) Leave() {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
 	s.c.members = without(s.c.members, s)
@@ -88,7 +91,7 @@ func (s *stranger) leave() {
 }
 
 // fill gives free places to those that wait.
-func (c *crowd) fill() {
+func (c *Crowd) fill() {
 	for _, s := range slices.Clone(c.waiting) {
 		if c.inTheWayOf(s) == nil {
 			c.place(s)
@@ -97,7 +100,7 @@ func (c *crowd) fill() {
 }
 
 // push gives one that waits a place, if need be that of another.
-func (c *crowd) push(s *stranger) {
+func (c *Crowd) push(s *Stranger) {
 	if out := c.inTheWayOf(s); out != nil {
 		out.nc.Close()
 		c.members = without(c.members, out)
@@ -105,7 +108,7 @@ func (c *crowd) push(s *stranger) {
 	c.place(s)
 }
 
-func (c *crowd) place(s *stranger) {
+func (c *Crowd) place(s *Stranger) {
 	c.waiting = without(c.waiting, s)
 	c.members = append(c.members, s)
 	close(s.placed)
@@ -113,8 +116,8 @@ func (c *crowd) place(s *stranger) {
 
 // inTheWayOf gives the oldest of those that keep s from having a place; nil:
 // there is room.
-func (c *crowd) inTheWayOf(s *stranger) *stranger {
-	var oldest *stranger
+func (c *Crowd) inTheWayOf(s *Stranger) *Stranger {
+	var oldest *Stranger
 	count := 0
 	for _, m := range c.members {
 		if m.source != s.source {
@@ -125,16 +128,16 @@ func (c *crowd) inTheWayOf(s *stranger) *stranger {
 		}
 	}
 	switch {
-	case count >= cmp.Or(c.perSource, maxStrangersPerSource):
+	case count >= cmp.Or(c.PerSource, DefaultPerSource):
 		return oldest
-	case len(c.members) >= cmp.Or(c.most, maxStrangers):
+	case len(c.members) >= cmp.Or(c.Most, DefaultMost):
 		return c.members[0]
 	}
 	return nil
 }
 
-func without(list []*stranger, s *stranger) []*stranger {
-	return slices.DeleteFunc(list, func(m *stranger) bool { return m == s })
+func without(list []*Stranger, s *Stranger) []*Stranger {
+	return slices.DeleteFunc(list, func(m *Stranger) bool { return m == s })
 }
 
 // source is what one peer cannot have many of: an IPv4 address, or an IPv6
