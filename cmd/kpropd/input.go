@@ -11,7 +11,7 @@ import (
 	"github.com/coreos/go-systemd/v22/activation"
 	"golang.org/x/sys/unix"
 
-	"github.com/kprop/kprop/pkg/schedule"
+	"github.com/kprop/kprop/pkg/transport"
 )
 
 // kind is how kpropd was started.
@@ -112,7 +112,7 @@ func toNull(fd int) error {
 // listen opens the port on all addresses, with one socket for IPv6 and IPv4,
 // or for IPv4 alone where there is no IPv6.
 func listen(ctx context.Context, port string) (net.Listener, error) {
-	n, err := schedule.LookupPort(port)
+	n, err := transport.KpropService.LookupPort(port)
 	if err != nil {
 		return nil, fmt.Errorf("getaddrinfo: Servname not supported for ai_socktype: %w", err)
 	}

@@ -5,13 +5,15 @@ import (
 	"os"
 	"strconv"
 	"strings"
+
+	"github.com/kprop/kprop/pkg/transport"
 )
 
 // checkListening looks whether something waits for connections on kpropd's
 // port of this host. It reads the kernel's tables: a connection would be a
 // session to kpropd.
 func checkListening(port string) []Item {
-	n, err := lookupPort(port)
+	n, err := transport.KpropService.LookupPort(port)
 	if err != nil {
 		return failItem("-P "+port+" is neither a port nor a service in /etc/services", "kpropd -P 754 ...")
 	}

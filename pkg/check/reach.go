@@ -48,25 +48,13 @@ func (r *remote) propagation() Propagation {
 	p := r.host.propagation()
 	p.Replica, p.Address, p.Server = r.target.label, r.address, r.principal.String()
 	p.Port = r.target.port
-	n, err := lookupPort(p.Port)
+	n, err := transport.KpropService.LookupPort(p.Port)
 	if err != nil {
 		p.BadPort = err
 	} else {
 		p.Port = strconv.Itoa(n)
 	}
 	return p
-}
-
-// lookupPort gives the number for a number or the name of a service; an empty
-// one is kpropd's.
-func lookupPort(port string) (int, error) {
-	if port == "" {
-		if n, err := net.LookupPort("tcp", "krb5_prop"); err == nil {
-			return n, nil
-		}
-		return 754, nil
-	}
-	return net.LookupPort("tcp", port)
 }
 
 // checkNames resolves the replica's name in both directions.
@@ -182,7 +170,7 @@ const dialPatience = 4 * time.Second
 // checkPort connects to every address of the replica, and keeps the
 // connection to the first that answers.
 func (r *remote) checkPort(ctx context.Context) []Item {
-	port, err := lookupPort(r.target.port)
+	port, err := transport.KpropService.LookupPort(r.target.port)
 	if err != nil {
 		return because(err, r.propagation().network(err))
 	}

@@ -19,12 +19,6 @@ import (
 	"github.com/kprop/kprop/pkg/transport"
 )
 
-// DefaultPort is that of kpropd where the services database does not know it.
-const DefaultPort = 754
-
-// ServiceName is what the services database calls kpropd's port.
-const ServiceName = "krb5_prop"
-
 // Sender propagates to the replicas of one realm. It may be used for several
 // replicas at once.
 type Sender struct {
@@ -147,7 +141,7 @@ func (e *ConnectError) Error() string { return fmt.Sprintf("connect to %s: %v", 
 func (e *ConnectError) Unwrap() error { return e.Err }
 
 // PortNumber gives the port to connect to where the target names none.
-func (s *Sender) PortNumber() (int, error) { return LookupPort(s.Port) }
+func (s *Sender) PortNumber() (int, error) { return transport.KpropService.LookupPort(s.Port) }
 
 // port is the port of a target as it is configured; may be empty.
 func (s *Sender) port(t Target) string {
@@ -157,35 +151,11 @@ func (s *Sender) port(t Target) string {
 	return s.Port
 }
 
-// LookupPort gives the number for a port of the -P option: a number, or a name
-// in the services database. An empty one is krb5_prop, or 754 if that is not
-// known.
-func LookupPort(port string) (int, error) {
-	return lookupPort(port, func(service string) (int, error) { return net.LookupPort("tcp", service) })
-}
-
-func lookupPort(port string, lookup func(service string) (int, error)) (int, error) {
-	if port == "" {
-		if n, err := lookup(ServiceName); err == nil {
-			return n, nil
-		}
-		return DefaultPort, nil
-	}
-	n, err := strconv.Atoi(port)
-	switch {
-	case errors.Is(err, strconv.ErrSyntax):
-		return lookup(port)
-	case err != nil, n < 0, n > 65535:
-		return 0, fmt.Errorf("port %s is not between 0 and 65535", port)
-	}
-	return n, nil
-}
-
 // connect resolves the replica's name and connects. The error is a
 // *LookupError or a *ConnectError.
 func (s *Sender) connect(ctx context.Context, t Target) (net.Conn, error) {
 	host := t.address()
-	port, err := LookupPort(s.port(t))
+	port, err := transport.KpropService.LookupPort(s.port(t))
 	if err != nil {
 		return nil, &LookupError{Host: host, Port: true, Text: "Servname not supported for ai_socktype", Err: err}
 	}

@@ -13,55 +13,6 @@ import (
 	"github.com/kprop/kprop/pkg/transport"
 )
 
-func TestLookupPort(t *testing.T) {
-	known := func(name string) int {
-		n, err := net.LookupPort("tcp", name)
-		if err != nil {
-			return 0
-		}
-		return n
-	}
-	want := known(ServiceName)
-	if want == 0 {
-		want = DefaultPort // the services database may lack it
-	}
-	for _, c := range []struct {
-		port string
-		want int
-	}{
-		{"", want}, {"754", 754}, {"0", 0}, {"65535", 65535}, {"0754", 754}, {"https", 443},
-	} {
-		if got, err := LookupPort(c.port); err != nil || got != c.want {
-			t.Errorf("%q: %d, %v; want %d", c.port, got, err, c.want)
-		}
-	}
-	for _, port := range []string{"-1", "65536", "99999999999999999999", "nosuchservice", "754 ", "754x", "0x2f2"} {
-		if got, err := LookupPort(port); err == nil {
-			t.Errorf("%q: %d, want an error", port, got)
-		}
-	}
-}
-
-// A services database without krb5_prop has the port nevertheless.
-func TestPortFallback(t *testing.T) {
-	unknown := func(string) (int, error) { return 0, errors.New("unknown port") }
-	if n, err := lookupPort("", unknown); n != DefaultPort || err != nil {
-		t.Errorf("%d, %v", n, err)
-	}
-	if n, err := lookupPort("krb5_prop", unknown); err == nil {
-		t.Errorf("by name: %d, want an error as MIT gives it", n)
-	}
-	moved := func(name string) (int, error) {
-		if name != ServiceName {
-			t.Errorf("asked for %q", name)
-		}
-		return 1754, nil
-	}
-	if n, err := lookupPort("", moved); n != 1754 || err != nil {
-		t.Errorf("services database with another port: %d, %v", n, err)
-	}
-}
-
 const testProfile = `[libdefaults]
 	default_realm = R.TEST
 	dns_canonicalize_hostname = false
