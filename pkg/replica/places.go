@@ -16,6 +16,6 @@ func (s *Server) Places() confine.Places {
 	return confine.Places{
 		Run:   []string{s.o.KDB5Util},
 		Read:  read,
-		Write: []string{s.o.File, s.history().dir, s.database(), s.realm.IpropLogfile, s.replays},
+		Write: []string{s.o.File, s.history().dir, s.database(), s.realm.IpropLogfile, s.acceptor.Replays.Path()},
 	}
 }

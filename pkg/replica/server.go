@@ -5,19 +5,14 @@ package replica
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
-	"os"
 	"sync"
 	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/kprop/kprop/internal/crowd"
-	"github.com/kprop/kprop/internal/enctype"
-	"github.com/kprop/kprop/internal/keytab"
 	"github.com/kprop/kprop/internal/principal"
-	"github.com/kprop/kprop/internal/rcache"
 	"github.com/kprop/kprop/pkg/profile"
 	"github.com/kprop/kprop/pkg/transport"
 )
@@ -82,8 +77,8 @@ type Server struct {
 	acceptor *transport.Acceptor
 	log      *zap.Logger
 
-	keytabName      string // as in the options, or the default
-	keytab, replays string // paths of the files; replays may be empty
+	keytabName string // as in the options, or the default
+	keytab     string // path of the file
 
 	strangers    crowd.Crowd
 	propagations chan struct{}
@@ -101,7 +96,12 @@ func New(ctx context.Context, o Options) (*Server, error) {
 		s.log.Error("what an earlier kpropd has left could not be cleared away; the next load tries again", zap.Error(err))
 	}
 	s.recoverAtStart(ctx)
-	s.acceptor, err = s.newAcceptor(ctx)
+	if s.keytabName = o.Keytab; s.keytabName == "" {
+		if s.keytabName, err = o.Profile.DefaultKeytab(); err != nil {
+			return s, err
+		}
+	}
+	s.acceptor, s.keytab, err = transport.HostAcceptor(ctx, o.Profile, o.Realm, s.keytabName, transport.KpropVersion, o.Timeouts)
 	return s, err
 }
 
@@ -128,60 +128,6 @@ func newLoader(o Options) (*Server, error) {
 	var err error
 	s.realm, err = o.Profile.RealmConfig(o.Realm)
 	return s, err
-}
-
-func (s *Server) newAcceptor(ctx context.Context) (*transport.Acceptor, error) {
-	p := s.o.Profile
-	names, err := p.HostCandidates(ctx, "")
-	if err != nil {
-		return nil, fmt.Errorf("name of this host: %w", err)
-	}
-	a := &transport.Acceptor{
-		Application: transport.KpropVersion,
-		ClockSkew:   p.ClockSkew(),
-		Timeouts:    s.o.Timeouts,
-	}
-	for _, n := range names {
-		a.Principals = append(a.Principals, principal.New(s.o.Realm, "host", n))
-	}
-	name := s.o.Keytab
-	if name == "" {
-		if name, err = p.DefaultKeytab(); err != nil {
-			return nil, err
-		}
-	}
-	if s.keytab, err = keytab.Path(name); err != nil {
-		return nil, err
-	}
-	s.keytabName = name
-	a.Keytab = func() (*keytab.Keytab, error) { return keytab.Load(name) }
-	typ, residual, err := p.ReplayCacheName()
-	if err != nil {
-		return nil, err
-	}
-	replays, err := rcache.New(typ, residual, os.Getenv)
-	if err != nil {
-		return nil, err
-	}
-	a.Replays, s.replays = replays, replays.Path()
-	a.Permitted, err = permitted(p)
-	return a, err
-}
-
-// permitted says which enctypes a session key may have: those of the profile,
-// and of the deprecated ones only those that it allows by name.
-func permitted(p *profile.Profile) (func(enctype.ID) bool, error) {
-	list, err := p.PermittedEnctypes()
-	if err != nil {
-		return nil, err
-	}
-	allowed := make(map[enctype.ID]bool)
-	for _, id := range list {
-		allowed[enctype.ID(id)] = true
-	}
-	allowed[enctype.DES3] = allowed[enctype.DES3] && p.AllowDES3()
-	allowed[enctype.RC4] = allowed[enctype.RC4] && p.AllowRC4()
-	return func(id enctype.ID) bool { return allowed[id] }, nil
 }
 
 // Principal is the server's own name.

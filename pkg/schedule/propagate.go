@@ -89,35 +89,8 @@ func while(what string, err error) error {
 // Credentials gets the ticket for a replica from the KDC. The error is a
 // transport.StepError "while getting initial credentials".
 func (s *Sender) Credentials(ctx context.Context, n Names) (*transport.Credentials, error) {
-	cred, err := s.credentials(ctx, n)
+	cred, err := transport.KeytabCredentials(ctx, s.Profile, n.Keytab, n.Client, n.Server)
 	return cred, while("while getting initial credentials", err)
-}
-
-func (s *Sender) credentials(ctx context.Context, n Names) (*transport.Credentials, error) {
-	kt, err := keytab.Load(n.Keytab)
-	if err != nil {
-		return nil, err
-	}
-	kdcs, err := s.Profile.KDCs(ctx, s.Realm)
-	if err != nil {
-		return nil, err
-	}
-	cfg, err := s.Profile.Gokrb5(ctx, s.Realm)
-	if err != nil {
-		return nil, err
-	}
-	// The enctypes of the profile, with those that gokrb5 does not have.
-	if cfg.LibDefaults.DefaultTktEnctypeIDs, err = s.Profile.TktEnctypes(); err != nil {
-		return nil, err
-	}
-	sync, err := s.Profile.Bool(true, "libdefaults", "kdc_timesync")
-	if err != nil {
-		// MIT reads it as a number; anything but 0 means yes.
-		sync = true
-	}
-	return transport.GetCredentials(ctx, transport.CredentialRequest{
-		Client: n.Client, Server: n.Server, Keytab: kt, KDCs: kdcs, Config: cfg, SyncTime: sync,
-	})
 }
 
 // LookupError says that a replica's name or the port's name is not known.
