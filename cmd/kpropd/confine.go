@@ -6,6 +6,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/kprop/kprop/internal/confine"
+	"github.com/kprop/kprop/internal/launch"
 	"github.com/kprop/kprop/pkg/profile"
 	"github.com/kprop/kprop/pkg/replica"
 )
@@ -14,10 +15,10 @@ import (
 const portDomain = 53
 
 // places are what this process needs from now on. What listens is open.
-func places(s *replica.Server, o *options, in *input) confine.Places {
+func places(s *replica.Server, o *options, in *launch.Input) confine.Places {
 	p := s.Places()
 	p.Connect = []uint16{portDomain}
-	if in.kind != connection {
+	if in.Kind != launch.Connection {
 		p.Write = append(p.Write, o.pidFile)
 	}
 	return p
@@ -27,12 +28,12 @@ func places(s *replica.Server, o *options, in *input) confine.Places {
 // several, so kpropd goes on without it, and says so. A process for one
 // connection says only what went wrong, since it would say the rest each time,
 // and so does one in the background, whose starter wants to hear nothing.
-func confineTo(p confine.Places, o *options, in *input, log *zap.Logger) {
+func confineTo(p confine.Places, o *options, in *launch.Input, log *zap.Logger) {
 	if !o.conf.Confine {
 		return
 	}
 	tell := log.Info
-	if in.kind == connection || inBackground() {
+	if in.Kind == launch.Connection || launch.InBackground() {
 		tell = log.Debug
 	}
 	if !o.installedLoads(profile.DefaultLayout()) {

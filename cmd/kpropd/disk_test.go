@@ -19,7 +19,7 @@ func TestFileLimit(t *testing.T) {
 	g := newGuard(t)
 	setDump(t, g.r, g.large(t))
 	port := krbtest.FreePort()
-	words := append([]string{roleEnv + "=file-limit", must(os.Executable())(t), ourKpropd}, g.r.Replica.KpropdArgs(port)...)
+	words := append([]string{krbtest.RoleEnv + "=file-limit", must(os.Executable())(t), ourKpropd}, g.r.Replica.KpropdArgs(port)...)
 	d := must(g.r.Replica.StartDaemon(port, "env", words...))(t)
 	g.refused(t, d, "File too large while writing database block starting at offset ")
 	logged(t, d, "kpropd: "+"File too large while writing database block starting at offset ")

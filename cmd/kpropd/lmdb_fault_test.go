@@ -24,7 +24,7 @@ func TestLMDBFaults(t *testing.T) {
 		for ; ; at++ {
 			l.place(t, "loaded")
 			port := krbtest.FreePort()
-			words := append([]string{roleEnv + "=faults", fmt.Sprintf("%s=%d:%s", faultEnv, at, test.fault), must(os.Executable())(t)},
+			words := append([]string{krbtest.RoleEnv + "=faults", fmt.Sprintf("%s=%d:%s", faultEnv, at, test.fault), must(os.Executable())(t)},
 				n.KpropdArgs(port, "-p", l.program)...)
 			d := must(n.StartDaemon(port, "env", words...))(t)
 			_, stderr, exit := l.r.Kprop("", l.r.KpropArgs(d, "127.0.0.1")...)

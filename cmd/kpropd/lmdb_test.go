@@ -51,7 +51,7 @@ func newLMDB(t *testing.T, dir, recording string, mapSize int) *lmdbReplica {
 	ok(t, os.WriteFile(filepath.Join(l.fake, "database"), []byte(l.d), 0o600))
 	// Its name makes it MIT's for kpropd.
 	l.program = script(t, n, "kdb5_util", fmt.Sprintf("%s=kdb5_util %s=%s %s=%s exec %s \"$@\"\n",
-		roleEnv, fakeEnv, l.fake, vectorEnv, vectors, must(os.Executable())(t)))
+		krbtest.RoleEnv, fakeEnv, l.fake, vectorEnv, vectors, must(os.Executable())(t)))
 	l.how(t, loadGood)
 	return l
 }

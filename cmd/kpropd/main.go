@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/signal"
 	"syscall"
@@ -15,6 +16,8 @@ import (
 
 	"github.com/kprop/kprop/internal/buildinfo"
 	"github.com/kprop/kprop/internal/config"
+	"github.com/kprop/kprop/internal/daemonlog"
+	"github.com/kprop/kprop/internal/launch"
 	"github.com/kprop/kprop/pkg/profile"
 	"github.com/kprop/kprop/pkg/replica"
 	"github.com/kprop/kprop/pkg/transport"
@@ -43,13 +46,13 @@ func run(program string, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stdout, buildinfo.Text("kpropd"))
 		return 0
 	}
-	in, err := findInput()
+	in, err := launch.Find("kpropd")
 	if err != nil {
 		fmt.Fprintf(stderr, "%s: %v\n", program, err)
 		return 1
 	}
-	if in.kind == standAlone && !o.debug && !o.foreground && !inBackground() {
-		return daemonize(program, stderr)
+	if in.Kind == launch.StandAlone && !o.debug && !o.foreground && !launch.InBackground() {
+		return launch.Daemonize(program, stderr)
 	}
 	log, onStderr := newLog(o)
 	defer log.Sync()
@@ -73,7 +76,7 @@ func failure(err error, while string) error {
 }
 
 // serve loads the configuration, opens what is to be served, and serves it.
-func serve(o *options, in *input, log *zap.Logger) error {
+func serve(o *options, in *launch.Input, log *zap.Logger) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	s, err := newServer(ctx, o, log)
@@ -81,27 +84,48 @@ func serve(o *options, in *input, log *zap.Logger) error {
 		return err
 	}
 	ignoreHangup(ctx, log)
-	leaveDirectory()
-	l := in.listener
-	if in.kind == standAlone {
+	launch.LeaveDirectory()
+	l := in.Listener
+	if in.Kind == launch.StandAlone {
 		if l, err = listen(ctx, o.port); err != nil {
 			return err
 		}
 	}
 	// Bound, it needs no right to bind any port. Nobody is served yet.
 	confineTo(places(s, o, in), o, in, log)
-	if in.kind == connection {
-		s.ServeConn(ctx, in.conn)
+	if in.Kind == launch.Connection {
+		s.ServeConn(ctx, in.Conn)
 		return nil
 	}
 	if o.pidFile != "" {
-		if err := writePidFile(o.pidFile); err != nil {
+		if err := launch.WritePidFile(o.pidFile); err != nil {
 			log.Error("Could not write pid file " + o.pidFile + ": " + transport.Message(err))
 		}
 		defer os.Remove(o.pidFile)
 	}
-	announceReady(o)
+	if o.debug || o.foreground {
+		fmt.Println("ready")
+	}
+	launch.AnnounceReady()
 	return s.Serve(ctx, l)
+}
+
+// newLog is the log of kpropd; see daemonlog.New.
+func newLog(o *options) (log *zap.Logger, stderr bool) {
+	return daemonlog.New(daemonlog.Options{Program: "kpropd", Foreground: o.foreground, Debug: o.debug})
+}
+
+// listen opens the port of the option -P.
+func listen(ctx context.Context, port string) (net.Listener, error) {
+	n, err := transport.KpropService.LookupPort(port)
+	if err != nil {
+		return nil, fmt.Errorf("getaddrinfo: Servname not supported for ai_socktype: %w", err)
+	}
+	l, err := launch.Listen(ctx, n)
+	if err != nil {
+		return nil, failure(err, "while binding listener socket")
+	}
+	return l, nil
 }
 
 func newServer(ctx context.Context, o *options, log *zap.Logger) (*replica.Server, error) {

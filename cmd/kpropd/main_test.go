@@ -18,8 +18,8 @@ import (
 var ourKprop, ourKpropd string
 
 func TestMain(m *testing.M) {
-	if role := os.Getenv(roleEnv); role != "" {
-		fmt.Fprintln(os.Stderr, launch(role, os.Args[1:]))
+	if role := os.Getenv(krbtest.RoleEnv); role != "" {
+		fmt.Fprintln(os.Stderr, play(role, os.Args[1:]))
 		os.Exit(1)
 	}
 	os.Exit(buildAndRun(m))

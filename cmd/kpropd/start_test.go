@@ -43,16 +43,6 @@ func TestInetd(t *testing.T) {
 	eventually(t, "each kpropd of inetd has ended", func() bool { return len(running(t, r.Replica, "kpropd")) == 0 })
 }
 
-// startActivated starts kpropd under the test binary in a role.
-func startActivated(t *testing.T, n *krbtest.Node, role string, env, args []string) *krbtest.Daemon {
-	t.Helper()
-	self := must(os.Executable())(t)
-	port := krbtest.FreePort()
-	words := append(env, roleEnv+"="+role, portEnv+"="+strconv.Itoa(port), self, ourKpropd)
-	words = append(words, args...)
-	return must(n.StartDaemon(port, "env", words...))(t)
-}
-
 // serviceArgs are those of a systemd unit: without -d, -D and -P.
 func serviceArgs(n *krbtest.Node, extra ...string) []string {
 	return append([]string{"-a", n.ACL, "-s", n.Keytab, "-f", n.FromMaster}, extra...)
@@ -65,7 +55,7 @@ func TestSystemdListener(t *testing.T) {
 	nc := must(net.ListenUnixgram("unixgram", &net.UnixAddr{Name: notify, Net: "unixgram"}))(t)
 	defer nc.Close()
 	env := []string{"INVOCATION_ID=0", "NOTIFY_SOCKET=" + notify}
-	d := startActivated(t, r.Replica, "systemd", env, serviceArgs(r.Replica))
+	d := must(r.Replica.StartActivated(krbtest.Systemd, env, ourKpropd, serviceArgs(r.Replica)...))(t)
 	deadline, _ := testContext(t).Deadline()
 	ok(t, nc.SetReadDeadline(deadline))
 	var message [256]byte
@@ -86,7 +76,7 @@ func TestSystemdListener(t *testing.T) {
 func TestSystemdConnection(t *testing.T) {
 	t.Parallel()
 	r := startRealm(t)
-	d := startActivated(t, r.Replica, "systemd-accept", []string{"INVOCATION_ID=0", "JOURNAL_STREAM=0:0"}, serviceArgs(r.Replica))
+	d := must(r.Replica.StartActivated(krbtest.SystemdAccept, []string{"INVOCATION_ID=0", "JOURNAL_STREAM=0:0"}, ourKpropd, serviceArgs(r.Replica)...))(t)
 	for _, p := range kprops() {
 		for _, host := range []string{"127.0.0.1", "::1"} {
 			changeAndSend(t, r, p.path, d, host)
@@ -104,7 +94,7 @@ func TestSystemdConnection(t *testing.T) {
 func TestInetdWait(t *testing.T) {
 	t.Parallel()
 	r := startRealm(t)
-	d := startActivated(t, r.Replica, "inetd-wait", nil, serviceArgs(r.Replica))
+	d := must(r.Replica.StartActivated(krbtest.InetdWait, nil, ourKpropd, serviceArgs(r.Replica)...))(t)
 	for _, p := range kprops() {
 		changeAndSend(t, r, p.path, d, "127.0.0.1")
 	}

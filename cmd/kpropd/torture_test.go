@@ -286,7 +286,7 @@ func (v *victim) restart(t *testing.T, port int, faults string) {
 	words := n.KpropdArgs(port, v.kpd...)
 	program := ourKpropd
 	if faults != "" {
-		words = append([]string{roleEnv + "=faults", faultEnv + "=" + faults, must(os.Executable())(t)}, words...)
+		words = append([]string{krbtest.RoleEnv + "=faults", faultEnv + "=" + faults, must(os.Executable())(t)}, words...)
 		program = "env"
 	}
 	v.d = must(n.StartDaemon(port, program, words...))(t)

@@ -17,6 +17,11 @@ func (n *Node) StartInetd(program string, args ...string) (*Daemon, error) {
 	if program == "" {
 		program = "kpropd"
 	}
+	return n.StartXinetd(program, append([]string{"-r", n.realm.Name, "-a", n.ACL, "-s", n.Keytab, "-f", n.FromMaster}, args...)...)
+}
+
+// StartXinetd is StartInetd for any program with exactly these arguments.
+func (n *Node) StartXinetd(program string, args ...string) (*Daemon, error) {
 	if _, err := LookPath("xinetd"); err != nil {
 		return nil, errors.New("xinetd is not installed: apt-get install xinetd")
 	}
@@ -28,9 +33,8 @@ func (n *Node) StartInetd(program string, args ...string) (*Daemon, error) {
 	if err != nil {
 		return nil, err
 	}
-	args = append([]string{"-r", n.realm.Name, "-a", n.ACL, "-s", n.Keytab, "-f", n.FromMaster}, args...)
 	conf := n.path(fmt.Sprintf("xinetd.%d.conf", port))
-	text := fmt.Sprintf(`service kpropd-test
+	text := fmt.Sprintf(`service krbtest
 {
 	type        = UNLISTED
 	socket_type = stream

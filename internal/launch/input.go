@@ -1,4 +1,7 @@
-package main
+// Package launch tells how a daemon was started, and by that what it serves: by
+// a person or a script, in the foreground or the background, by inetd, or by
+// systemd.
+package launch
 
 import (
 	"context"
@@ -10,40 +13,40 @@ import (
 
 	"github.com/coreos/go-systemd/v22/activation"
 	"golang.org/x/sys/unix"
-
-	"github.com/kprop/kprop/pkg/transport"
 )
 
-// kind is how kpropd was started.
-type kind int
+// Kind is how the daemon was started.
+type Kind int
 
 const (
-	standAlone kind = iota // it listens itself
-	listening              // systemd gave a listening socket (Accept=no), or inetd did ("wait")
-	connection             // inetd or systemd (Accept=yes) gave a connection
+	StandAlone Kind = iota // it listens itself
+	Listening              // systemd gave a listening socket (Accept=no), or inetd did ("wait")
+	Connection             // inetd or systemd (Accept=yes) gave a connection
 )
 
-// input is what to serve.
-type input struct {
-	kind     kind
-	listener net.Listener
-	conn     net.Conn
+// Input is what to serve.
+type Input struct {
+	Kind     Kind
+	Listener net.Listener // of Listening
+	Conn     net.Conn     // of Connection, TCP
 }
 
-// findInput looks for sockets that the parent has passed: those of systemd's
-// LISTEN_FDS, else descriptor 0.
-func findInput() (*input, error) {
+// Find looks for sockets that the parent has passed: those of systemd's
+// LISTEN_FDS, else descriptor 0. In the second case the standard descriptors
+// that lead to the socket lead to /dev/null afterwards. Messages name the
+// program.
+func Find(program string) (*Input, error) {
 	files := activation.Files(true)
 	if len(files) > 1 {
-		return nil, fmt.Errorf("systemd passed %d sockets, kpropd serves one: give it one ListenStream", len(files))
+		return nil, fmt.Errorf("systemd passed %d sockets, %s serves one: give it one ListenStream", len(files), program)
 	}
 	if len(files) == 1 {
-		return inputOf(files[0])
+		return inputOf(program, files[0])
 	}
 	if !isSocket(0) {
-		return &input{kind: standAlone}, nil
+		return &Input{Kind: StandAlone}, nil
 	}
-	in, err := inputOf(os.Stdin)
+	in, err := inputOf(program, os.Stdin)
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +76,7 @@ func isSocket(fd int) bool {
 
 // inputOf takes a duplicate of the socket and closes the file, unless it is
 // descriptor 0, whose number must not be given to another file.
-func inputOf(f *os.File) (*input, error) {
+func inputOf(program string, f *os.File) (*Input, error) {
 	if f != os.Stdin {
 		defer f.Close()
 	}
@@ -83,7 +86,7 @@ func inputOf(f *os.File) (*input, error) {
 	}
 	if n, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN); err == nil && n != 0 {
 		l, err := net.FileListener(f)
-		return &input{kind: listening, listener: l}, err
+		return &Input{Kind: Listening, Listener: l}, err
 	}
 	c, err := net.FileConn(f)
 	if err != nil {
@@ -91,9 +94,9 @@ func inputOf(f *os.File) (*input, error) {
 	}
 	if _, ok := c.(*net.TCPConn); !ok {
 		c.Close()
-		return nil, errors.New("the socket that was passed is not a TCP connection: kpropd's standard input must not be a socket unless inetd serves it")
+		return nil, fmt.Errorf("the socket that was passed is not a TCP connection: %s's standard input must not be a socket unless inetd serves it", program)
 	}
-	return &input{kind: connection, conn: c}, nil
+	return &Input{Kind: Connection, Conn: c}, nil
 }
 
 // toNull points a descriptor at /dev/null.
@@ -109,17 +112,9 @@ func toNull(fd int) error {
 	return unix.Dup3(int(null.Fd()), fd, 0)
 }
 
-// listen opens the port on all addresses, with one socket for IPv6 and IPv4,
+// Listen opens a TCP port on all addresses, with one socket for IPv6 and IPv4,
 // or for IPv4 alone where there is no IPv6.
-func listen(ctx context.Context, port string) (net.Listener, error) {
-	n, err := transport.KpropService.LookupPort(port)
-	if err != nil {
-		return nil, fmt.Errorf("getaddrinfo: Servname not supported for ai_socktype: %w", err)
-	}
+func Listen(ctx context.Context, port int) (net.Listener, error) {
 	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", net.JoinHostPort("", strconv.Itoa(n)))
-	if err != nil {
-		return nil, failure(err, "while binding listener socket")
-	}
-	return l, nil
+	return lc.Listen(ctx, "tcp", net.JoinHostPort("", strconv.Itoa(port)))
 }

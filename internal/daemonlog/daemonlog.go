@@ -1,4 +1,5 @@
-package main
+// Package daemonlog makes the log of a daemon, for wherever it runs.
+package daemonlog
 
 import (
 	"fmt"
@@ -12,13 +13,20 @@ import (
 	"golang.org/x/term"
 )
 
-// newLog gives the log: syslog like MIT's as a daemon and under inetd; standard
+// Options say how the daemon runs.
+type Options struct {
+	Program    string // its name in syslog
+	Foreground bool   // a person or a supervisor reads standard error
+	Debug      bool   // a person does
+}
+
+// New gives the log: syslog like MIT's as a daemon and under inetd; standard
 // error in the foreground and where systemd has connected it to the journal, as
-// lines for people on a terminal and with -d, else as JSON. It tells whether
-// that is standard error.
-func newLog(o *options) (log *zap.Logger, stderr bool) {
-	if !o.debug && !o.foreground && !stderrIsJournal() {
-		w, err := syslog.New(syslog.LOG_DAEMON|syslog.LOG_INFO, "kpropd")
+// lines for people on a terminal and for debugging, else as JSON. It tells
+// whether that is standard error.
+func New(o Options) (log *zap.Logger, stderr bool) {
+	if !o.Debug && !o.Foreground && !stderrIsJournal() {
+		w, err := syslog.New(syslog.LOG_DAEMON|syslog.LOG_INFO, o.Program)
 		if err == nil {
 			return zap.New(newSyslogCore(w)), false
 		}
@@ -30,7 +38,7 @@ func newLog(o *options) (log *zap.Logger, stderr bool) {
 	conf.EncodeDuration = zapcore.StringDurationEncoder
 	conf.TimeKey = "time"
 	enc := zapcore.NewJSONEncoder(conf)
-	if o.debug || term.IsTerminal(int(os.Stderr.Fd())) {
+	if o.Debug || term.IsTerminal(int(os.Stderr.Fd())) {
 		conf.EncodeLevel = zapcore.CapitalLevelEncoder
 		enc = zapcore.NewConsoleEncoder(conf)
 	}

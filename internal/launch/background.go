@@ -1,4 +1,4 @@
-package main
+package launch
 
 import (
 	"errors"
@@ -15,13 +15,15 @@ import (
 
 // daemonEnv marks the process in the background. It names the descriptor of a
 // pipe on which that process says that it is ready.
-const daemonEnv = "KPROPD_DAEMON_PIPE"
+const daemonEnv = "KPROP_DAEMON_PIPE"
 
-func inBackground() bool { return os.Getenv(daemonEnv) != "" }
+// InBackground reports whether Daemonize has started this process.
+func InBackground() bool { return os.Getenv(daemonEnv) != "" }
 
-// daemonize starts this program again in the background, waits until it
-// listens or fails, and gives the exit status. Go cannot fork.
-func daemonize(program string, stderr io.Writer) int {
+// Daemonize starts this program again in the background with the same
+// arguments, waits until it has called AnnounceReady or ended, and gives the
+// exit status. Go cannot fork.
+func Daemonize(program string, stderr io.Writer) int {
 	self, err := os.Executable()
 	if err != nil {
 		fmt.Fprintf(stderr, "%s: %v\n", program, err)
@@ -58,20 +60,18 @@ func daemonize(program string, stderr io.Writer) int {
 	return 1
 }
 
-// leaveDirectory makes relative paths of a daemon begin at the root, as those of
-// MIT's do.
-func leaveDirectory() {
-	if inBackground() {
+// LeaveDirectory makes relative paths of a process in the background begin at
+// the root, as those of MIT's daemons do.
+func LeaveDirectory() {
+	if InBackground() {
 		_ = os.Chdir("/")
 	}
 }
 
-// announceReady tells whoever waits that kpropd listens: a person or script
-// that reads MIT's line, systemd, or the parent of the daemon.
-func announceReady(o *options) {
-	if o.debug || o.foreground {
-		fmt.Println("ready")
-	}
+// AnnounceReady tells whoever waits that the daemon listens: systemd, or the
+// parent of a process in the background, which lets go of its starter's
+// standard descriptors.
+func AnnounceReady() {
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
 	fd, err := strconv.Atoi(os.Getenv(daemonEnv))
 	if err != nil {
@@ -86,7 +86,8 @@ func announceReady(o *options) {
 	_ = pipe.Close()
 }
 
-// writePidFile is called when the port is bound.
-func writePidFile(path string) error {
+// WritePidFile writes the number of this process. It is to be called when the
+// port is bound.
+func WritePidFile(path string) error {
 	return renameio.WriteFile(path, []byte(strconv.Itoa(os.Getpid())+"\n"), 0o644)
 }
