@@ -123,15 +123,25 @@ func (t *Transfer) start(stream *enctype.Stream, in *arrival) (enctype.State, er
 	return iv, nil
 }
 
-// decrypt verifies and decrypts a batch, and checks what is inside.
+// decrypt opens a batch and counts what came.
 func (t *Transfer) decrypt(a *arrivals, stream *enctype.Stream) {
 	defer t.decoding.Done()
+	a.open(stream, t.check)
+	for i := range a.msgs {
+		if a.msgs[i].err == nil {
+			t.decoded.Add(int64(len(a.msgs[i].data)))
+		}
+	}
+	a.ready <- struct{}{}
+}
+
+// open verifies and decrypts a batch, and has check look at what is inside.
+func (a *arrivals) open(stream *enctype.Stream, check func(in *arrival, plain []byte, err error) error) {
 	defer func() {
 		if r := recover(); r != nil {
 			a.err = fail(CodeGeneric, "panic: %v", r)
 			a.msgs = a.msgs[:0]
 		}
-		a.ready <- struct{}{}
 	}()
 	n := len(a.msgs)
 	a.ciphers, a.plains, a.errs = a.ciphers[:0], grow(a.plains, n), grow(a.errs, n)
@@ -141,9 +151,7 @@ func (t *Transfer) decrypt(a *arrivals, stream *enctype.Stream) {
 	stream.OpenAll(a.ivs, a.ciphers, a.plains, a.errs)
 	for i := range a.msgs {
 		in := &a.msgs[i]
-		if in.err = t.check(in, a.plains[i], a.errs[i]); in.err == nil {
-			t.decoded.Add(int64(len(in.data)))
-		}
+		in.err = check(in, a.plains[i], a.errs[i])
 	}
 }
 

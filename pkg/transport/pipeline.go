@@ -24,18 +24,22 @@ const (
 // batch is up to batchBlocks blocks in a row.
 type batch struct {
 	blocks []*block // those in use, at the beginning of all
-	all    []*block
+	all    []*block // grows as they are needed
 	ready  chan error // one value per parallel step
 	bufs   [][]byte
 	ivs    []enctype.State
 }
 
-func newBatch() *batch {
-	b := &batch{ready: make(chan error, 1)}
-	for range batchBlocks {
+func newBatch() *batch { return &batch{ready: make(chan error, 1)} }
+
+// add takes a further block in use.
+func (b *batch) add() *block {
+	n := len(b.blocks)
+	if n == len(b.all) {
 		b.all = append(b.all, newBlock(BlockSize))
 	}
-	return b
+	b.blocks = b.all[:n+1]
+	return b.all[n]
 }
 
 // uniform reports whether the blocks have one length: the last of the file is
@@ -173,7 +177,7 @@ func (p *pipeline) read() {
 func (p *pipeline) fill(b *batch, rest int64) (total int64, err error) {
 	b.blocks = b.all[:0]
 	for len(b.blocks) < batchBlocks && total < rest {
-		x := b.all[len(b.blocks)]
+		x := b.add()
 		n, err := io.ReadFull(p.r, x.space()[:min(BlockSize, rest-total)])
 		total += int64(n)
 		if err != nil {
@@ -181,7 +185,6 @@ func (p *pipeline) fill(b *batch, rest int64) (total int64, err error) {
 		}
 		x.layout(n, p.c.key.ID(), p.c.sendSeq, p.c.local)
 		p.c.sendSeq++
-		b.blocks = b.all[:len(b.blocks)+1]
 	}
 	return total, nil
 }
