@@ -35,6 +35,8 @@ const (
 	OpFile       = 'F'
 	OpCommand    = 'C'
 
+	OpDigest = 'H' // not of rdist: asks for the SHA-256 of a file, if ExtDigest was granted
+
 	OpYes      = 'Y' // it is there; remove it
 	OpNo       = 'N' // it is not there; keep it
 	OpOnNFS    = 'F'
@@ -49,4 +51,9 @@ const (
 	ConfigMinFiles  = 'f' // free inodes to leave
 	ConfigLog       = 'L' // logging options
 	ConfigExtension = 'X' // not of rdist: words of what our own two ends can do besides
+)
+
+// The words of ConfigExtension.
+const (
+	ExtDigest = "digest" // OpDigest is answered
 )
