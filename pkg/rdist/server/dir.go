@@ -1,0 +1,183 @@
+package server
+
+import (
+	"errors"
+	"io"
+	"os"
+	"runtime"
+	"strconv"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// dir is an open directory. It stays the same directory whatever is renamed
+// around it, so what is done in it cannot be led elsewhere. No method follows
+// a symbolic link; names are single components, or "." for the directory.
+type dir struct{ fd int }
+
+// openDir opens the directory at a path and follows links: for what the
+// administrator named, never for what a client did.
+func openDir(path string) (*dir, error) {
+	return openAt(unix.AT_FDCWD, path, unix.O_PATH|unix.O_DIRECTORY, 0)
+}
+
+func openAt(at int, name string, flags int, mode uint32) (*dir, error) {
+	fd := -1
+	err := retry(func() (err error) {
+		fd, err = unix.Openat(at, name, flags|unix.O_CLOEXEC, mode)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &dir{fd}, nil
+}
+
+// retry repeats a system call that a signal cut short.
+func retry(call func() error) error {
+	for {
+		if err := call(); err != unix.EINTR {
+			return err
+		}
+	}
+}
+
+func (d *dir) close() {
+	if d != nil {
+		_ = unix.Close(d.fd) // nothing was written through it
+	}
+}
+
+// child opens a directory in d. A link is ENOTDIR.
+func (d *dir) child(name string) (*dir, error) {
+	return openAt(d.fd, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+}
+
+// stat is about the entry itself, if it is a link too.
+func (d *dir) stat(name string) (st unix.Stat_t, err error) {
+	err = retry(func() error { return unix.Fstatat(d.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW) })
+	return st, err
+}
+
+// open opens a file for reading. The open does not wait, should the entry have
+// become a FIFO.
+func (d *dir) open(name string) (*os.File, error) {
+	return d.file(name, unix.O_RDONLY|unix.O_NONBLOCK, 0)
+}
+
+// create makes a file that was not there, for its owner only.
+func (d *dir) create(name string) (*os.File, error) {
+	return d.file(name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, 0o600)
+}
+
+func (d *dir) file(name string, flags int, mode uint32) (*os.File, error) {
+	opened, err := openAt(d.fd, name, flags|unix.O_NOFOLLOW, mode)
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(opened.fd), name), nil
+}
+
+func (d *dir) mkdir(name string, mode uint32) error {
+	return retry(func() error { return unix.Mkdirat(d.fd, name, mode) })
+}
+
+func (d *dir) unlink(name string) error {
+	return retry(func() error { return unix.Unlinkat(d.fd, name, 0) })
+}
+
+func (d *dir) rmdir(name string) error {
+	return retry(func() error { return unix.Unlinkat(d.fd, name, unix.AT_REMOVEDIR) })
+}
+
+func (d *dir) rename(from, to string) error {
+	return retry(func() error { return unix.Renameat(d.fd, from, d.fd, to) })
+}
+
+func (d *dir) symlink(text, name string) error {
+	return retry(func() error { return unix.Symlinkat(text, d.fd, name) })
+}
+
+// link gives the entry of another directory, be it a link, one more name here.
+func (d *dir) link(from *dir, old, name string) error {
+	return retry(func() error { return unix.Linkat(from.fd, old, d.fd, name, 0) })
+}
+
+func (d *dir) readlink(name string) (string, error) {
+	buf := make([]byte, maxPath+1)
+	n := 0
+	err := retry(func() (err error) {
+		n, err = unix.Readlinkat(d.fd, name, buf)
+		return err
+	})
+	if err != nil {
+		return "", err
+	}
+	return string(buf[:n]), nil
+}
+
+// names lists the entries, at most maxEntries, in the order of the directory.
+func (d *dir) names() ([]string, error) {
+	f, err := d.file(".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var all []string
+	for {
+		some, err := f.Readdirnames(4096)
+		all = append(all, some...)
+		switch {
+		case err == io.EOF:
+			return all, nil
+		case err != nil:
+			return nil, err
+		case len(all) > maxEntries:
+			return nil, errors.New("it has more than " + strconv.Itoa(maxEntries) + " entries")
+		}
+	}
+}
+
+// chown changes the owner of the directory itself; -1 leaves one alone.
+func (d *dir) chown(uid, gid int) error {
+	return retry(func() error { return unix.Fchownat(d.fd, "", uid, gid, unix.AT_EMPTY_PATH) })
+}
+
+// chmod changes the mode of the directory itself. A descriptor that was opened
+// without leave to read does for walking only; the name of it in /proc is the
+// same directory.
+func (d *dir) chmod(mode uint32) error {
+	f, err := d.file(".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return retry(func() error { return unix.Chmod("/proc/self/fd/"+strconv.Itoa(d.fd), mode) })
+	}
+	defer f.Close()
+	return retry(func() error { return unix.Fchmod(int(f.Fd()), mode) })
+}
+
+// setTimes sets the times of an open file.
+func setTimes(fd int, atime, mtime unix.Timespec) error {
+	times := [2]unix.Timespec{atime, mtime}
+	return retry(func() error {
+		// No name: the file of the descriptor. The wrappers of it go through
+		// /proc, which may not be mounted.
+		_, _, errno := unix.Syscall6(unix.SYS_UTIMENSAT, uintptr(fd), 0, uintptr(unsafe.Pointer(&times)), 0, 0, 0)
+		runtime.KeepAlive(&times)
+		if errno != 0 {
+			return errno
+		}
+		return nil
+	})
+}
+
+// is reports whether an error is the one of the system.
+func is(err error, errno syscall.Errno) bool {
+	var e syscall.Errno
+	return errors.As(err, &e) && e == errno
+}
+
+func isDir(st unix.Stat_t) bool     { return st.Mode&unix.S_IFMT == unix.S_IFDIR }
+func isRegular(st unix.Stat_t) bool { return st.Mode&unix.S_IFMT == unix.S_IFREG }
+func isLink(st unix.Stat_t) bool    { return st.Mode&unix.S_IFMT == unix.S_IFLNK }

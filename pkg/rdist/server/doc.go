@@ -1,0 +1,61 @@
+// Package server is the serving side of rdist protocol 6: it installs, compares
+// and removes files as a client asks for it (reference rdist.md 8, 9).
+//
+// # What a client cannot do
+//
+// A client gets at what was granted to it and nothing else, whatever it sends
+// and whoever changes the files meanwhile. Every name is walked from the
+// descriptor of a granted root, one component after the other, and no link is
+// followed, neither on the way nor at its end; "..", absolute names below a
+// target, and names with NUL are refused. A link that is a target is itself
+// replaced. Only the links in the granted names, and in the account's home
+// directory, are followed, once, when the session begins.
+//
+// A file comes into a temporary one beside its target (made with O_EXCL, mode
+// 0600) that gets its owner, then its times, then its mode, by its descriptor,
+// and is renamed when all of it has come. Whatever ends the session before
+// leaves the old file, and no temporary one.
+//
+// Special commands are off unless granted. The names in FILE, REMFILE, BASEFILE
+// and FILES come to them in the environment. The client, as it must for a real
+// server, sends the first three as shell text,
+//
+//	FILE='...';REMFILE='...';BASEFILE='...';export FILE REMFILE BASEFILE;COMMAND
+//
+// and of exactly that form only COMMAND is given to the shell; a quote in a value
+// is written as quote, backslash, quote, quote. Other text is given to it as it
+// is.
+//
+// A client that says something else than its part of an exchange, or sends a
+// link's text of another length than announced, ends the session: what follows
+// could be the contents of a file.
+//
+// # Where it differs from the real server
+//
+// The mtime 0 stays 0. A minimum of free space is in KiB on the wire. A link in
+// a parent directory is an error. After a failed removal while cleaning a client
+// that is not ours gets a note instead of an error: it would be out of step.
+// Everything that is changed is logged. A file larger than 1 MiB for which there
+// is no room is refused before it is sent.
+//
+// # Extensions
+//
+// A client of ours asks for extensions in a line of the configuration, words
+// with commas between; it is answered by a note of those that are granted, and
+// an acknowledgement:
+//
+//	C cXdigest,delta    S ^CXdigest    S ^E
+//
+// A server that knows none of it, and one without Options.Extensions, answers
+// another note, which does not begin with X, and also acknowledges. After that
+// a failed removal while cleaning is told by an error, since such a client
+// goes on reading.
+//
+// digest: the line H<rname>, with the meaning that Q<rname> gives the name, asks
+// for the contents of a regular file without sending them:
+//
+//	C Hname             S Y<SHA-256, 64 lower case hexadecimal digits>
+//
+// The answer is N if there is no such file, or if it is no regular one, and an
+// error if it cannot be read.
+package server

@@ -1,0 +1,131 @@
+package server
+
+import (
+	"crypto/rand"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/kprop/kprop/internal/osutil"
+	"github.com/kprop/kprop/pkg/rdist/option"
+)
+
+// install lets a complete temporary file or link take its place: until the
+// rename there is what was there before, and from then on all of the new.
+func (s *session) install(e *entry, t *temp, o option.Set) error {
+	st, err := e.dir.stat(e.name)
+	switch {
+	case is(err, unix.ENOENT):
+	case err != nil:
+		return refuse("%s: lstat failed: %s", e.text, osutil.Reason(err))
+	case t.file != nil && o.Has(option.SaveTargets):
+		if err := e.save(st); err != nil {
+			return err
+		}
+	case isDir(st):
+		if err := s.remove(e); err != nil {
+			return err
+		}
+	}
+	if err := t.place(e.name); err != nil {
+		return refuse("%s -> %s: rename failed: %s", t.text, e.text, osutil.Reason(err))
+	}
+	return nil
+}
+
+// save keeps what is there as NAME.OLD. A file has both names until the new
+// one takes its place.
+func (e *entry) save(st unix.Stat_t) error {
+	old := e.name + ".OLD"
+	if isDir(st) {
+		if err := e.dir.rename(e.name, old); err != nil {
+			return refuse("%s -> %s.OLD: rename failed: %s", e.text, e.text, osutil.Reason(err))
+		}
+		return nil
+	}
+	second := &temp{dir: e.dir}
+	err := second.make(e, func(name string) error { return e.dir.link(e.dir, e.name, name) })
+	if err == nil {
+		defer second.discard() // two names of one file cannot be renamed to each other
+		err = e.dir.rename(second.name, old)
+	} else { // a file system without hard links
+		err = e.dir.rename(e.name, old)
+	}
+	if err != nil {
+		return refuse("%s -> %s.OLD: rename failed: %s", e.text, e.text, osutil.Reason(err))
+	}
+	return nil
+}
+
+// temp is a file, or a link, that is to take the place of another.
+type temp struct {
+	dir  *dir // the one of the entry that it is for
+	name string
+	text string
+	file *os.File // nil for links
+}
+
+// tempName is a name that nobody can foresee.
+func tempName() string { return "rdist" + rand.Text()[:6] }
+
+// tempTries is how many names are tried if others have them.
+const tempTries = 100
+
+// newTemp makes an empty file beside an entry, for its owner only.
+func newTemp(e *entry) (*temp, error) {
+	t := &temp{dir: e.dir}
+	err := t.make(e, func(name string) (err error) {
+		t.file, err = e.dir.create(name)
+		return err
+	})
+	if err != nil {
+		return nil, refuse("%s: create failed: %s", t.text, osutil.Reason(err))
+	}
+	return t, nil
+}
+
+// newTempLink makes a symbolic link beside an entry.
+func newTempLink(e *entry, target string) (*temp, error) {
+	t := &temp{dir: e.dir}
+	if err := t.make(e, func(name string) error { return e.dir.symlink(target, name) }); err != nil {
+		return nil, refuse("%s: symlink failed: %s", t.text, osutil.Reason(err))
+	}
+	return t, nil
+}
+
+func (t *temp) make(e *entry, try func(name string) error) (err error) {
+	for range tempTries {
+		name := tempName()
+		t.text = e.beside(name)
+		if err = try(name); err == nil {
+			t.name = name
+			return nil
+		}
+		if !is(err, unix.EEXIST) {
+			break
+		}
+	}
+	return err
+}
+
+// discard removes what was not installed. It does nothing after place.
+func (t *temp) discard() {
+	if t == nil {
+		return
+	}
+	if t.file != nil {
+		_ = t.file.Close()
+	}
+	if t.name != "" {
+		_ = t.dir.unlink(t.name)
+	}
+}
+
+// place renames to the final name.
+func (t *temp) place(name string) error {
+	err := t.dir.rename(t.name, name)
+	if err == nil {
+		t.name = ""
+	}
+	return err
+}
