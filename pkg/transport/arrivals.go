@@ -28,6 +28,8 @@ type arrival struct {
 	data   []byte // user data
 	seq    uint32 // that it must have
 	err    error
+
+	unpacked []byte // memory for compressed data
 }
 
 // readingError tells a failed read from a bad message; MIT has other words.
@@ -95,7 +97,7 @@ func (a *arrivals) add() *arrival {
 		a.msgs = append(a.msgs, arrival{})
 	}
 	in := &a.msgs[len(a.msgs)-1]
-	*in = arrival{msg: in.msg[:0]}
+	*in = arrival{msg: in.msg[:0], unpacked: in.unpacked}
 	return in
 }
 
@@ -110,16 +112,23 @@ func (t *Transfer) start(stream *enctype.Stream, in *arrival) (enctype.State, er
 	if err := asRemoteError(msg); err != nil {
 		return none, err
 	}
+	iv, err := in.begin(t.c.key, stream, t.c.recvSeq)
+	if err == nil {
+		t.c.recvSeq++
+	}
+	return iv, err
+}
+
+// begin takes the cipher state of the message, which must have the number seq.
+func (in *arrival) begin(key *enctype.Key, stream *enctype.Stream, seq uint32) (iv enctype.State, err error) {
 	var bad *Error
-	if in.cipher, bad = parsePriv(msg, t.c.key); bad != nil {
-		return none, bad
+	if in.cipher, bad = parsePriv(in.msg, key); bad != nil {
+		return iv, bad
 	}
-	iv, err := stream.Next(in.cipher)
-	if err != nil {
-		return none, fail(CodeBadIntegrity, "%v", err)
+	if iv, err = stream.Next(in.cipher); err != nil {
+		return iv, fail(CodeBadIntegrity, "%v", err)
 	}
-	in.seq = t.c.recvSeq
-	t.c.recvSeq++
+	in.seq = seq
 	return iv, nil
 }
 

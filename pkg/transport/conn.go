@@ -27,6 +27,8 @@ type Conn struct {
 	sendSeq   uint32
 	recvSeq   uint32
 	ctx       context.Context
+	first     []byte  // the request for a stream, of an acceptor
+	stream    *Stream // that it asks for, before it is granted
 
 	mu       sync.Mutex // of what Close needs
 	transfer *Transfer  // coming in, or nil

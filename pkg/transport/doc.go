@@ -5,7 +5,8 @@
 // recvauth: version strings, AP-REQ, AP-REP. GetCredentials and Initiate are
 // the client's half, Acceptor.Accept is the server's. Both give a Conn, whose
 // SendDatabase and ReceiveDatabase move an io.Reader of known size and an
-// answer. The package knows nothing of databases or files.
+// answer. For krdist, RequestStream and ReadRequest make a Stream of it, on
+// which both sides talk. The package knows nothing of databases or files.
 //
 // Everything here follows reference kprop-protocol.md; the numbers in comments
 // are its chapters. It differs from MIT's programs only where they are at fault

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"net"
 	"sync/atomic"
 	"time"
@@ -18,6 +19,7 @@ type framed struct {
 	readIdle  time.Duration
 	writeIdle time.Duration
 	hard      atomic.Pointer[time.Time] // end of the handshake or the drain; nil: none
+	reader    io.Reader                 // reads nc with deadlines of its own, if not nil
 }
 
 func newFramed(nc net.Conn, idle time.Duration) *framed {
@@ -35,6 +37,9 @@ func newFramed(nc net.Conn, idle time.Duration) *framed {
 type deadlineReader struct{ f *framed }
 
 func (r deadlineReader) Read(p []byte) (int, error) {
+	if r.f.reader != nil {
+		return r.f.reader.Read(p)
+	}
 	if err := r.f.nc.SetReadDeadline(r.f.deadline(r.f.readIdle)); err != nil {
 		return 0, err
 	}

@@ -140,7 +140,7 @@ func refused(t *testing.T, conn *memConn, err error) {
 	if strings.HasPrefix(err.Error(), "panic") {
 		t.Error(err)
 	}
-	if !conn.closed {
+	if !conn.closed.Load() {
 		t.Error("the connection is open after a failure")
 	}
 	switch out := conn.out.Bytes(); {

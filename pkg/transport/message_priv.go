@@ -25,6 +25,7 @@ type block struct {
 	cipher []byte // confounder to MAC, a window of buf
 	frame  []byte // what goes to the network, a window of buf
 	plain  int    // bytes of EncKrbPrivPart
+	filled int    // bytes that a Stream has put into space
 }
 
 const (

@@ -35,6 +35,11 @@ func localAddress(a net.Addr, initiator bool) address {
 			return address{addrIPv6, t.IP}
 		}
 	}
+	return directionalAddress(initiator)
+}
+
+// directionalAddress is that of a side, wherever it is.
+func directionalAddress(initiator bool) address {
 	if initiator {
 		return address{addrDirectional, []byte{0, 0, 0, 0}}
 	}
@@ -49,11 +54,12 @@ func (a address) equal(typ int32, b []byte) bool {
 type body struct {
 	data      []byte
 	seq       uint32
+	sender    cryptobyte.String // a HostAddress, as it came
 	recipient *address
 }
 
 // readBody reads user-data, timestamp, usec, seq-number, s-address and
-// r-address. Timestamps and s-address are not looked at (5, 6).
+// r-address. Timestamps are not looked at, nor what the s-address is (5, 6).
 func readBody(seq *cryptobyte.String) (b body, ok bool) {
 	if b.data, ok = readOctets(seq, 0); !ok {
 		return b, false
@@ -62,7 +68,8 @@ func readBody(seq *cryptobyte.String) (b body, ok bool) {
 	_, _, ok2 := optional(seq, 2)
 	var ok3 bool
 	b.seq, ok3 = readUint32(seq, 3)
-	_, ok4 := field(seq, 4)
+	var ok4 bool
+	b.sender, ok4 = field(seq, 4)
 	r, present, ok5 := optional(seq, 5)
 	if !ok1 || !ok2 || !ok3 || !ok4 || !ok5 {
 		return b, false

@@ -23,8 +23,8 @@ const (
 
 // batch is up to batchBlocks blocks in a row.
 type batch struct {
-	blocks []*block // those in use, at the beginning of all
-	all    []*block // grows as they are needed
+	blocks []*block   // those in use, at the beginning of all
+	all    []*block   // grows as they are needed
 	ready  chan error // one value per parallel step
 	bufs   [][]byte
 	ivs    []enctype.State

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -279,26 +280,26 @@ func samePlain(id enctype.ID, der, plain []byte) bool {
 type memConn struct {
 	in     *bytes.Reader
 	out    bytes.Buffer
-	closed bool
+	closed atomic.Bool
 }
 
 func newMemConn(b []byte) *memConn { return &memConn{in: bytes.NewReader(b)} }
 
 func (c *memConn) Read(p []byte) (int, error) {
-	if c.closed {
+	if c.closed.Load() {
 		return 0, net.ErrClosed
 	}
 	return c.in.Read(p)
 }
 
 func (c *memConn) Write(p []byte) (int, error) {
-	if c.closed {
+	if c.closed.Load() {
 		return 0, net.ErrClosed
 	}
 	return c.out.Write(p)
 }
 
-func (c *memConn) Close() error                     { c.closed = true; return nil }
+func (c *memConn) Close() error                     { c.closed.Store(true); return nil }
 func (c *memConn) LocalAddr() net.Addr              { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 754} }
 func (c *memConn) RemoteAddr() net.Addr             { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 40000} }
 func (c *memConn) SetDeadline(time.Time) error      { return nil }
