@@ -39,6 +39,7 @@ func rules() *Rules {
 			"internal/enctype": 10,
 			"internal/rcache":  10,
 			"internal/keytab":  10,
+			"internal/ccache":  11,
 
 			"internal/control":    20,
 			"internal/config":     10,
@@ -87,7 +88,9 @@ func rules() *Rules {
 }
 
 // loggers may log; all others return errors.
-func loggers() []string { return []string{"cmd/*", "internal/daemonlog", "pkg/schedule", "pkg/replica"} }
+func loggers() []string {
+	return []string{"cmd/*", "internal/daemonlog", "pkg/schedule", "pkg/replica"}
+}
 
 func TestTree(t *testing.T) {
 	root := filepath.Join("..", "..")

@@ -162,6 +162,16 @@ func (n *Node) run(name string, args ...string) (string, error) {
 	return stdout, nil
 }
 
+// Run runs a program to its end on the node. Any end but exit status 0 is an
+// error that holds what it said.
+func (n *Node) Run(name string, args ...string) error {
+	_, err := n.run(name, args...)
+	return err
+}
+
+// RealmName is the name of the node's realm.
+func (n *Node) RealmName() string { return n.realm.Name }
+
 // Kadmin runs one kadmin.local query on the node's database. Words are split
 // at blanks, except between double quotes.
 func (n *Node) Kadmin(query string) (string, error) {

@@ -24,6 +24,18 @@ func (p *Profile) DefaultKeytab() (string, error) {
 	return name, nil
 }
 
+// DefaultCCache returns the name of the default credential cache: KRB5CCNAME as
+// it is, else [libdefaults] default_ccache_name with its path tokens expanded,
+// else FILE:/tmp/krb5cc_ and the user's number.
+func (p *Profile) DefaultCCache() (string, error) {
+	if name := p.env("KRB5CCNAME"); name != "" {
+		return name, nil
+	}
+	uid, _, _ := p.user()
+	def := "FILE:/tmp/krb5cc_" + strconv.Itoa(uid)
+	return first(p, def, []string{"libdefaults", "default_ccache_name"}, p.expandTokens)
+}
+
 // ReplayCacheName returns type and residual of the replay cache (reference
 // kprop-protocol.md chapter 16): from KRB5RCACHENAME, KRB5RCACHETYPE,
 // [libdefaults] default_rcache_name with its path tokens expanded, else "dfl"

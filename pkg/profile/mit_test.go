@@ -91,6 +91,27 @@ func TestDefaultKeytabLikeKlist(t *testing.T) {
 	}
 }
 
+// klist names the cache that it does not find.
+func TestDefaultCCacheLikeKlist(t *testing.T) {
+	klist := mitProgram(t, "klist")
+	for _, text := range []string{
+		"[libdefaults]\ndefault_ccache_name = /nonexistent/%{uid}-%{username}\n",
+		"[libdefaults]\ndefault_ccache_name = FILE:/nonexistent/%{euid}\n",
+	} {
+		conf := filepath.Join(t.TempDir(), "krb5.conf")
+		writeFiles(t, filepath.Dir(conf), map[string]string{"krb5.conf": text})
+		out := mitRun(t, []string{"KRB5_CONFIG=" + conf}, klist)
+		p, err := Load(Options{Env: env("KRB5_CONFIG", conf)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := p.DefaultCCache()
+		if err != nil || !strings.Contains(out, "(filename: "+strings.TrimPrefix(got, "FILE:")+")") {
+			t.Errorf("%q: cache %q, %v; klist says %q", text, got, err, out)
+		}
+	}
+}
+
 func TestDefaultRealmLikeKinit(t *testing.T) {
 	kinit := mitProgram(t, "kinit")
 	for _, text := range []string{

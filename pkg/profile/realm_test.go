@@ -150,6 +150,32 @@ func TestKeytabAndReplayCache(t *testing.T) {
 	}
 }
 
+func TestDefaultCCache(t *testing.T) {
+	const conf = "[libdefaults]\ndefault_ccache_name = DIR:/run/user/%{uid}/krb5cc\n"
+	for _, c := range []struct {
+		conf string
+		env  []string
+		want string // empty: an error
+	}{
+		{"", nil, "FILE:/tmp/krb5cc_7"},
+		{conf, nil, "DIR:/run/user/7/krb5cc"},
+		{conf, []string{"KRB5CCNAME", "FILE:/%{uid}"}, "FILE:/%{uid}"},
+		{conf, []string{"KRB5CCNAME", ""}, "DIR:/run/user/7/krb5cc"},
+		{"[libdefaults]\ndefault_ccache_name = %{x}\n", nil, ""},
+	} {
+		o := testOptions()
+		o.Env = env(c.env...)
+		p, err := Parse("krb5.conf", c.conf, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.user = func() (int, int, string) { return 7, 8, "joe" }
+		if got, err := p.DefaultCCache(); (c.want == "") != (err != nil) || err == nil && got != c.want {
+			t.Errorf("%q, %v: cache %q, %v, want %q", c.conf, c.env, got, err, c.want)
+		}
+	}
+}
+
 func TestEnctypeSwitches(t *testing.T) {
 	p := mustParse(t, "[libdefaults]\nallow_rc4 = 1\nallow_des3 = t\n")
 	if !p.AllowRC4() || !p.AllowDES3() || p.AllowWeakCrypto() {

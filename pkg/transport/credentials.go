@@ -129,21 +129,25 @@ type kdcError struct {
 
 func (e *kdcError) Unwrap() error { return e.RemoteError }
 
-// ask sends the request. A KDC whose answer is too long for UDP is asked again
-// by TCP.
+// ask sends the request.
 func (x *asExchange) ask(ctx context.Context) ([]byte, error) {
 	req, err := x.req.Marshal()
 	if err != nil {
 		return nil, fmt.Errorf("encode AS request: %w", err)
 	}
-	limit := x.Config.LibDefaults.UDPPreferenceLimit
-	reply, err := askKDCs(ctx, x.KDCs, req, limit)
+	return askTicket(ctx, x.KDCs, req, x.Config.LibDefaults.UDPPreferenceLimit)
+}
+
+// askTicket sends a request for a ticket. A KDC whose answer is too long for
+// UDP is asked again by TCP. The error may be a *kdcError.
+func askTicket(ctx context.Context, kdcs []profile.KDC, req []byte, udpLimit int) ([]byte, error) {
+	reply, err := askKDCs(ctx, kdcs, req, udpLimit)
 	if err == nil {
 		err = kdcErrorOf(reply)
 	}
 	var remote *kdcError
 	if errors.As(err, &remote) && remote.Code == CodeResponseTooBig {
-		if reply, err = askKDCs(ctx, x.KDCs, req, -1); err == nil {
+		if reply, err = askKDCs(ctx, kdcs, req, -1); err == nil {
 			err = kdcErrorOf(reply)
 		}
 	}
@@ -277,20 +281,20 @@ func parseETypeInfo2(der []byte) ([]int32, bool) {
 	return ids, true
 }
 
-// asRep is what is needed of an AS-REP (RFC 4120 5.4.2).
-type asRep struct {
+// kdcRep is what is needed of an AS-REP or TGS-REP (RFC 4120 5.4.2).
+type kdcRep struct {
 	client principal.Name
 	ticket []byte         // DER as received
 	server principal.Name // that the ticket names; nothing protects it
 	enc    encrypted
 }
 
-func parseASRep(msg []byte) (*asRep, *Error) {
-	seq, bad := openMessage(msg, tagASRep)
+func parseKDCRep(msg []byte, tag uint8) (*kdcRep, *Error) {
+	seq, bad := openMessage(msg, tag)
 	if bad != nil {
 		return nil, bad
 	}
-	var r asRep
+	var r kdcRep
 	_, _, ok0 := optional(&seq, 2)
 	realm, ok1 := readString(&seq, 3)
 	comps, ok2 := readComponents(&seq, 4)
@@ -298,11 +302,11 @@ func parseASRep(msg []byte) (*asRep, *Error) {
 	var ok4 bool
 	r.enc, ok4 = readEncrypted(&seq, 6)
 	if !ok0 || !ok1 || !ok2 || !ok3 || !ok4 {
-		return nil, malformed("the AS-REP")
+		return nil, malformed("the KDC's reply")
 	}
 	t, ok := parseTicket(tkt)
 	if !ok {
-		return nil, malformed("the ticket of the AS-REP")
+		return nil, malformed("the ticket of the KDC's reply")
 	}
 	r.server = principal.Name{Realm: t.realm, Components: t.server}
 	r.client = principal.Name{Realm: realm, Components: comps}
@@ -310,8 +314,8 @@ func parseASRep(msg []byte) (*asRep, *Error) {
 	return &r, nil
 }
 
-// encASRepPart is the part of an AS-REP that only the client can read.
-type encASRepPart struct {
+// encKDCRepPart is the part of a reply that only the client can read.
+type encKDCRepPart struct {
 	key      *enctype.Key
 	nonce    int64
 	authTime time.Time
@@ -319,15 +323,15 @@ type encASRepPart struct {
 	server   principal.Name
 }
 
-func parseEncASRepPart(der []byte) (*encASRepPart, *Error) {
+func parseEncKDCRepPart(der []byte) (*encKDCRepPart, *Error) {
 	seq, ok := sequence(der, tagEncASRepPart)
 	if !ok {
 		seq, ok = sequence(der, tagEncTGSPart)
 	}
 	if !ok {
-		return nil, malformed("the decrypted AS-REP")
+		return nil, malformed("the decrypted reply of the KDC")
 	}
-	var p encASRepPart
+	var p encKDCRepPart
 	key, bad := readKey(&seq, 0)
 	if bad != nil {
 		return nil, bad
@@ -346,7 +350,7 @@ func parseEncASRepPart(der []byte) (*encASRepPart, *Error) {
 	realm, ok9 := readString(&seq, 9)
 	comps, ok10 := readComponents(&seq, 10)
 	if !(ok1 && ok2 && ok3 && ok4 && ok5 && ok6 && ok7 && ok8 && ok9 && ok10) {
-		return nil, malformed("the decrypted AS-REP")
+		return nil, malformed("the decrypted reply of the KDC")
 	}
 	p.server = principal.Name{Realm: realm, Components: comps}
 	return &p, nil
@@ -354,7 +358,7 @@ func parseEncASRepPart(der []byte) (*encASRepPart, *Error) {
 
 // open decrypts and checks the reply (RFC 4120 3.1.5).
 func (x *asExchange) open(reply []byte) (*Credentials, error) {
-	r, bad := parseASRep(reply)
+	r, bad := parseKDCRep(reply, tagASRep)
 	if bad != nil {
 		return nil, bad
 	}
@@ -373,7 +377,7 @@ func (x *asExchange) open(reply []byte) (*Credentials, error) {
 			x.Client, kvno, x.Keytab.Name, r.enc.kvno)
 		return nil, bad
 	}
-	p, bad := parseEncASRepPart(plain)
+	p, bad := parseEncKDCRepPart(plain)
 	if bad != nil {
 		return nil, bad
 	}

@@ -53,7 +53,7 @@ func FuzzASRep(f *testing.F) {
 		if c != nil && !c.Key.Equal(session) {
 			t.Errorf("%x gave another session key", msg)
 		}
-		if p, bad := parseEncASRepPart(plain); (p == nil) == (bad == nil) || p != nil && p.key == nil {
+		if p, bad := parseEncKDCRepPart(plain); (p == nil) == (bad == nil) || p != nil && p.key == nil {
 			t.Errorf("%+v, %v", p, bad)
 		}
 	})

@@ -314,11 +314,16 @@ func (r *asReply) plain(t testing.TB) []byte {
 
 func (r *asReply) marshal(t testing.TB, tkt []byte) []byte {
 	t.Helper()
-	cipher, err := r.key.Encrypt(nil, r.plain(t), usageASRep)
+	return r.message(t, tagASRep, usageASRep, tkt)
+}
+
+func (r *asReply) message(t testing.TB, tag uint8, usage uint32, tkt []byte) []byte {
+	t.Helper()
+	cipher, err := r.key.Encrypt(nil, r.plain(t), usage)
 	if err != nil {
 		t.Error(err)
 	}
-	msg, err := message(tagASRep, func(b *cryptobyte.Builder) {
+	msg, err := message(tag, func(b *cryptobyte.Builder) {
 		addString(b, 3, r.client.Realm)
 		addName(b, 4, r.client)
 		b.AddASN1(ctxTag(5), func(b *cryptobyte.Builder) { b.AddBytes(tkt) })

@@ -87,7 +87,7 @@ func (cred *Credentials) apReq(auth *authenticator) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encrypt authenticator: %w", err)
 	}
-	return marshalAPReq(cred.Ticket, cred.Key.ID(), cipher)
+	return marshalAPReq(optMutualRequired, cred.Ticket, cred.Key.ID(), cipher)
 }
 
 func readResponse(f *framed) error {

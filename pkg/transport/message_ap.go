@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"encoding/binary"
 	"time"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -91,11 +92,12 @@ func readFlags(v cryptobyte.String) (uint32, bool) {
 	return flags, true
 }
 
-// marshalAPReq builds kprop's AP-REQ (4.2) around a ticket as the KDC gave it.
-func marshalAPReq(rawTicket []byte, etype enctype.ID, authenticator []byte) ([]byte, error) {
+// marshalAPReq builds an AP-REQ around a ticket as the KDC gave it, kprop's with
+// optMutualRequired (4.2).
+func marshalAPReq(options uint32, rawTicket []byte, etype enctype.ID, authenticator []byte) ([]byte, error) {
 	return message(tagAPReq, func(b *cryptobyte.Builder) {
 		b.AddASN1(ctxTag(2), func(b *cryptobyte.Builder) {
-			b.AddASN1BitString([]byte{optMutualRequired >> 24, 0, 0, 0})
+			b.AddASN1BitString(binary.BigEndian.AppendUint32(nil, options))
 		})
 		b.AddASN1(ctxTag(3), func(b *cryptobyte.Builder) { b.AddBytes(rawTicket) })
 		addEncrypted(b, 4, int32(etype), authenticator)
@@ -178,12 +180,16 @@ func parseKey(v cryptobyte.String) (*enctype.Key, *Error) {
 	return key, nil
 }
 
-// authenticator is the part of an Authenticator that kprop uses (4.2).
+// authenticator is the part of an Authenticator that kprop uses (4.2), and what
+// a TGS-REQ needs.
 type authenticator struct {
 	client principal.Name
 	time   time.Time // with microseconds
 	subkey *enctype.Key
 	seq    uint32
+
+	sumType int32  // of what a TGS-REQ asks for
+	sum     []byte // nil: none; only written
 }
 
 func (a *authenticator) marshal() ([]byte, error) {
@@ -193,12 +199,17 @@ func (a *authenticator) marshal() ([]byte, error) {
 			addInt(b, 0, 5)
 			addString(b, 1, a.client.Realm)
 			addName(b, 2, a.client)
+			if a.sum != nil {
+				addTyped(b, 3, a.sumType, a.sum)
+			}
 			addInt(b, 4, micros(a.time))
 			addTime(b, 5, a.time)
 			if a.subkey != nil {
 				addTyped(b, 6, int32(a.subkey.ID()), a.subkey.Bytes())
 			}
-			addInt(b, 7, int64(a.seq))
+			if a.sum == nil {
+				addInt(b, 7, int64(a.seq))
+			}
 		})
 	})
 	return b.Bytes()

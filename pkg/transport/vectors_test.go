@@ -139,7 +139,7 @@ func (v *vector) apReq() {
 	v.same("replay cache tag", tag[:], v.d.Tag)
 
 	raw := rawTicket(v.T, v.c2s[2])
-	again, err := marshalAPReq(raw, v.key.ID(), req.authenticator.cipher)
+	again, err := marshalAPReq(optMutualRequired, raw, v.key.ID(), req.authenticator.cipher)
 	if err != nil {
 		v.Fatal(err)
 	}
