@@ -56,4 +56,13 @@ const (
 // The words of ConfigExtension.
 const (
 	ExtDigest = "digest" // OpDigest is answered
+	ExtAtomic = "atomic" // ConfigExtension takes this word, a blank, and one of those below
+)
+
+// What follows ExtAtomic and a blank.
+const (
+	AtomicBegin  = "begin"  // from now on files are staged
+	AtomicSwitch = "switch" // all of them take their places
+	AtomicCommit = "commit" // the same, if it was not done; what was replaced is removed
+	AtomicAbort  = "abort"  // all is put back
 )
