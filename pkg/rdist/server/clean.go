@@ -49,7 +49,11 @@ func (s *session) clean(line wire.Line) error {
 }
 
 func (s *session) cleanEntry(in level, name string, o option.Set) error {
-	e := &entry{dir: in.from, borrowed: true, name: name, text: in.text + "/" + name}
+	e := &entry{dir: in.from, borrowed: true, name: name, text: in.text + "/" + name, at: in.place}
+	e.at.names = []string{name}
+	if s.update != nil && s.update.owns(e) {
+		return nil
+	}
 	if err := wire.CheckText(name); err != nil {
 		return s.note("%s: it is kept, the name cannot be sent: %v", e.text, err)
 	}

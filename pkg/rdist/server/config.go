@@ -47,6 +47,9 @@ func (s *session) config(line wire.Line) error {
 	case wire.ConfigLog:
 		err = s.configLog(value)
 	case wire.ConfigExtension:
+		if verb, ok := atomicVerb(value); ok && s.extends(wire.ExtAtomic) {
+			return s.atomic(verb)
+		}
 		if s.o.Extensions {
 			return s.extend(value)
 		}
@@ -77,7 +80,7 @@ func limit(value string) (int64, error) {
 }
 
 // extensionWords are the extensions that there are.
-var extensionWords = []string{wire.ExtDigest}
+var extensionWords = []string{wire.ExtDigest, wire.ExtAtomic}
 
 // extend grants the extensions that the client asks for, as far as they are
 // known.

@@ -157,6 +157,16 @@ func (d *dir) chmod(mode uint32) error {
 	return retry(func() error { return unix.Fchmod(int(f.Fd()), mode) })
 }
 
+// syncFileSystem makes all that was written to the file system of d durable.
+func (d *dir) syncFileSystem() error {
+	f, err := d.file(".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return retry(func() error { return unix.Syncfs(int(f.Fd())) })
+}
+
 // setTimes sets the times of an open file.
 func setTimes(fd int, atime, mtime unix.Timespec) error {
 	times := [2]unix.Timespec{atime, mtime}

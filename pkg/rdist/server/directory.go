@@ -30,7 +30,7 @@ func (s *session) directory(line wire.Line) error {
 	if err != nil {
 		return err
 	}
-	s.enter(d, p.text)
+	s.enter(d, p)
 	return s.ack()
 }
 
@@ -60,7 +60,7 @@ func (s *session) makeDirectory(p place, o wire.Object, options option.Set) (*di
 	case verify:
 		return nil, s.note("%s: need to remove", p.text)
 	default:
-		if err := e.dir.unlink(e.name); err != nil {
+		if err := s.makeWay(&e); err != nil {
 			return nil, refuse("%s: unlink failed: %s", p.text, osutil.Reason(err))
 		}
 	}
@@ -68,6 +68,14 @@ func (s *session) makeDirectory(p place, o wire.Object, options option.Set) (*di
 		return nil, nil
 	}
 	return s.newDirectory(&e, o)
+}
+
+// makeWay takes away what is no directory where one is to be.
+func (s *session) makeWay(e *entry) error {
+	if s.update != nil {
+		return s.update.putAside(e)
+	}
+	return e.dir.unlink(e.name)
 }
 
 func notMade(p place, err error) error {
@@ -79,8 +87,8 @@ func notMade(p place, err error) error {
 
 func (s *session) newDirectory(e *entry, o wire.Object) (*dir, error) {
 	// For the owner only, until it has the mode that is wanted.
-	if err := e.dir.mkdir(e.name, 0o700); err != nil {
-		return nil, refuse("%s: mkdir failed: %s", e.text, osutil.Reason(err))
+	if err := s.mkdir(e, 0o700); err != nil {
+		return nil, notMade(e.at, err)
 	}
 	if err := s.note("%s: mkdir", e.text); err != nil {
 		return nil, err
@@ -111,10 +119,10 @@ func (s *session) existing(e *entry, o wire.Object, options option.Set) (*dir, e
 		err = refuse("%s: lstat failed: %s", e.text, osutil.Reason(err))
 	}
 	if err == nil {
-		err = s.changeMode(d, e.text, st, o, options)
+		err = s.changeMode(d, e, st, o, options)
 	}
 	if err == nil {
-		err = s.changeOwner(d, e.text, st, o, options)
+		err = s.changeOwner(d, e, st, o, options)
 	}
 	if err != nil {
 		d.close()
@@ -123,13 +131,24 @@ func (s *session) existing(e *entry, o wire.Object, options option.Set) (*dir, e
 	return d, nil
 }
 
-func (s *session) changeMode(d *dir, text string, st unix.Stat_t, o wire.Object, options option.Set) error {
-	mode := uint32(st.Mode & 0o7777)
+// changing is told before a directory gets other attributes.
+func (s *session) changing(e *entry, st unix.Stat_t) error {
+	if s.update == nil {
+		return nil
+	}
+	return s.update.changing(e, st)
+}
+
+func (s *session) changeMode(d *dir, e *entry, st unix.Stat_t, o wire.Object, options option.Set) error {
+	mode, text := uint32(st.Mode&0o7777), e.text
 	switch {
 	case mode == o.Mode || options.Has(option.NoChkMode):
 		return nil
 	case options.Has(option.Verify):
 		return s.note("%s: need to chmod to %o", text, o.Mode)
+	}
+	if err := s.changing(e, st); err != nil {
+		return err
 	}
 	if err := d.chmod(o.Mode); err != nil {
 		return s.note("%s: chmod failed: %s", text, osutil.Reason(err))
@@ -137,7 +156,8 @@ func (s *session) changeMode(d *dir, text string, st unix.Stat_t, o wire.Object,
 	return s.note("%s: chmod from %o to %o", text, mode, o.Mode)
 }
 
-func (s *session) changeOwner(d *dir, text string, st unix.Stat_t, o wire.Object, options option.Set) error {
+func (s *session) changeOwner(d *dir, e *entry, st unix.Stat_t, o wire.Object, options option.Set) error {
+	text := e.text
 	owner, group := s.names.owner(st.Uid, options), s.names.group(st.Gid, options)
 	otherOwner := owner != o.Owner && !options.Has(option.NoChkOwner)
 	otherGroup := group != o.Group && !options.Has(option.NoChkGroup)
@@ -159,6 +179,9 @@ func (s *session) changeOwner(d *dir, text string, st unix.Stat_t, o wire.Object
 	}
 	if want.uid < 0 && want.gid < 0 {
 		return nil // this account cannot, or the host does not know the names
+	}
+	if err := s.changing(e, st); err != nil {
+		return err
 	}
 	if err := d.chown(want.uid, want.gid); err != nil {
 		return s.notOwned(text, o, &attributes{}, err)

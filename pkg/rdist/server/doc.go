@@ -58,4 +58,33 @@
 //
 // The answer is N if there is no such file, or if it is no regular one, and an
 // error if it cannot be read.
+//
+// atomic: an update that is all or nothing. After it was granted,
+//
+//	C cXatomic begin    S ^E
+//	...                           files, links, removals are staged
+//	C cXatomic switch   S ^E      all of them take their places, one rename each
+//	...                           special commands that check
+//	C cXatomic commit   S ^C...   what was replaced is removed, and told of
+//	                    S ^E
+//
+// begins one, lets everything staged take its place, and ends it. commit
+// without switch does both. In place of switch or commit,
+//
+//	C cXatomic abort    S ^E
+//
+// puts everything back; so does the end of the session, however it comes, and a
+// switch that fails, after which the update is over and the answer is an error
+// that names the file and, if something could not be put back, where it is.
+// Any other answer than ^E is an error: nothing has changed by the request.
+//
+// Between begin and switch the answers to queries are about what is there, not
+// what is staged; a hard link to a staged file is one to what will be there.
+// Directories are made, and get their attributes, at once, and are put back by
+// abort; a file or link that a directory takes the place of goes at once too.
+// Between switch and commit nothing can be staged. Staged files are named
+// .rdistXXXXXX, so that programs that read whole directories of configuration
+// leave them out. Before the switch, and after it, the file systems are synced:
+// what was acknowledged stays over a power cut. One between the two leaves some
+// files new, some old, and each of them whole.
 package server

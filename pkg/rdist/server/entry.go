@@ -15,7 +15,15 @@ type place struct {
 	names []string // from there
 	text  string   // the name as the client knows it
 	top   bool     // it is a granted root itself
+
+	// base is the root's directory, and route the way from it to from, for
+	// who comes back to the place later.
+	base  *dir
+	route []string
 }
+
+// whole is the way from base to the place itself.
+func (p *place) whole() []string { return slices.Concat(p.route, p.names) }
 
 // entry is a place whose directory is open.
 type entry struct {
@@ -24,6 +32,7 @@ type entry struct {
 	name     string
 	text     string
 	top      bool
+	at       place // by which it was found
 }
 
 func (e *entry) close() {
@@ -43,7 +52,7 @@ func (e *entry) beside(name string) string {
 // entry opens the directory that a place is in. No link is followed on the
 // way. With build, directories that are missing are made, as mkdir would.
 func (s *session) entry(p place, build bool) (entry, error) {
-	e := entry{dir: p.from, borrowed: true, name: ".", text: p.text, top: p.top}
+	e := entry{dir: p.from, borrowed: true, name: ".", text: p.text, top: p.top, at: p}
 	if p.from == nil {
 		return e, unix.ENOENT
 	}
@@ -54,7 +63,7 @@ func (s *session) entry(p place, build bool) (entry, error) {
 		}
 		next, err := e.dir.child(name)
 		if build && err == unix.ENOENT {
-			next, err = s.makeParent(e.dir, name, p.upTo(i+1))
+			next, err = s.makeParent(&e, name, p.upTo(i+1), p.names[:i+1])
 		}
 		if err != nil {
 			err = p.onTheWay(e.dir, i, err)
@@ -67,14 +76,25 @@ func (s *session) entry(p place, build bool) (entry, error) {
 	return e, nil
 }
 
-func (s *session) makeParent(in *dir, name, text string) (*dir, error) {
-	if err := in.mkdir(name, 0o777); err != nil {
+// makeParent makes a directory on the way; names is the way to it.
+func (s *session) makeParent(in *entry, name, text string, names []string) (*dir, error) {
+	e := entry{dir: in.dir, borrowed: true, name: name, text: text, at: in.at}
+	e.at.names = names
+	if err := s.mkdir(&e, 0o777); err != nil {
 		return nil, err
 	}
 	if err := s.note("%s: mkdir", text); err != nil {
 		return nil, err
 	}
-	return in.child(name)
+	return e.dir.child(name)
+}
+
+// mkdir makes a directory; an update that is all or nothing remembers it.
+func (s *session) mkdir(e *entry, mode uint32) error {
+	if err := e.dir.mkdir(e.name, mode); err != nil || s.update == nil {
+		return err
+	}
+	return s.update.made(e)
 }
 
 // onTheWay explains why the directory names[i] of in could not be opened.
@@ -142,7 +162,7 @@ func (s *session) place(name string) (place, error) {
 	if err != nil {
 		return place{}, refuse("%s: %v", in.text+"/"+name, err)
 	}
-	p := place{from: in.from, names: slices.Concat(in.names, names), text: in.text + "/" + name}
+	p := place{from: in.from, names: slices.Concat(in.names, names), text: in.text + "/" + name, base: in.base, route: in.route}
 	if len(p.text) > maxPath {
 		return place{}, refuse("%s: %s", clip(p.text, 200), osutil.Reason(unix.ENAMETOOLONG))
 	}

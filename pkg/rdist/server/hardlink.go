@@ -58,7 +58,11 @@ func (s *session) hardLink(line wire.Line) error {
 // linkTo makes the name by way of a temporary one, so that the target is never
 // missing. Errors of the system come as they are.
 func (s *session) linkTo(e, old *entry, o option.Set) error {
-	st, err := old.dir.stat(old.name)
+	source := old.name
+	if s.update != nil {
+		source = s.update.current(old)
+	}
+	st, err := old.dir.stat(source)
 	if err != nil {
 		return err
 	}
@@ -69,7 +73,7 @@ func (s *session) linkTo(e, old *entry, o option.Set) error {
 		return nil // the rename of a file onto itself would leave both names
 	}
 	t := &temp{dir: e.dir}
-	if err := t.make(e, func(name string) error { return e.dir.link(old.dir, old.name, name) }); err != nil {
+	if err := t.make(e, s.update != nil, func(name string) error { return e.dir.link(old.dir, source, name) }); err != nil {
 		return err
 	}
 	defer t.discard()

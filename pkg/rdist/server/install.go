@@ -13,6 +13,9 @@ import (
 // install lets a complete temporary file or link take its place: until the
 // rename there is what was there before, and from then on all of the new.
 func (s *session) install(e *entry, t *temp, o option.Set) error {
+	if s.update != nil {
+		return s.update.stage(e, t, t.file != nil && o.Has(option.SaveTargets))
+	}
 	st, err := e.dir.stat(e.name)
 	switch {
 	case is(err, unix.ENOENT):
@@ -44,7 +47,7 @@ func (e *entry) save(st unix.Stat_t) error {
 		return nil
 	}
 	second := &temp{dir: e.dir}
-	err := second.make(e, func(name string) error { return e.dir.link(e.dir, e.name, name) })
+	err := second.make(e, false, func(name string) error { return e.dir.link(e.dir, e.name, name) })
 	if err == nil {
 		defer second.discard() // two names of one file cannot be renamed to each other
 		err = e.dir.rename(second.name, old)
@@ -65,16 +68,23 @@ type temp struct {
 	file *os.File // nil for links
 }
 
-// tempName is a name that nobody can foresee.
-func tempName() string { return "rdist" + rand.Text()[:6] }
+// tempName is a name that nobody can foresee. Those that stay for longer are
+// hidden from programs that read all of a directory.
+func tempName(hidden bool) string {
+	name := "rdist" + rand.Text()[:6]
+	if hidden {
+		return "." + name
+	}
+	return name
+}
 
 // tempTries is how many names are tried if others have them.
 const tempTries = 100
 
 // newTemp makes an empty file beside an entry, for its owner only.
-func newTemp(e *entry) (*temp, error) {
+func newTemp(e *entry, hidden bool) (*temp, error) {
 	t := &temp{dir: e.dir}
-	err := t.make(e, func(name string) (err error) {
+	err := t.make(e, hidden, func(name string) (err error) {
 		t.file, err = e.dir.create(name)
 		return err
 	})
@@ -85,17 +95,17 @@ func newTemp(e *entry) (*temp, error) {
 }
 
 // newTempLink makes a symbolic link beside an entry.
-func newTempLink(e *entry, target string) (*temp, error) {
+func newTempLink(e *entry, target string, hidden bool) (*temp, error) {
 	t := &temp{dir: e.dir}
-	if err := t.make(e, func(name string) error { return e.dir.symlink(target, name) }); err != nil {
+	if err := t.make(e, hidden, func(name string) error { return e.dir.symlink(target, name) }); err != nil {
 		return nil, refuse("%s: symlink failed: %s", t.text, osutil.Reason(err))
 	}
 	return t, nil
 }
 
-func (t *temp) make(e *entry, try func(name string) error) (err error) {
+func (t *temp) make(e *entry, hidden bool, try func(name string) error) (err error) {
 	for range tempTries {
-		name := tempName()
+		name := tempName(hidden)
 		t.text = e.beside(name)
 		if err = try(name); err == nil {
 			t.name = name

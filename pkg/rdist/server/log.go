@@ -19,6 +19,16 @@ func (s *session) log(t message.Type, text string) {
 	}
 }
 
+// logInstalled records a change of which the client gets an acknowledgement
+// alone.
+func (s *session) logInstalled(text string) {
+	if s.update != nil {
+		s.log(message.Change, text+": staged")
+		return
+	}
+	s.log(message.Change, text+": installed")
+}
+
 // configLog sets what is recorded, by the client's -L (reference 6.4).
 func (s *session) configLog(value string) error {
 	o, err := message.ParseLogOpts(value, message.ServerOptions())

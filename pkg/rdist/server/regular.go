@@ -83,7 +83,7 @@ func (a *arrival) begin() error {
 	if verify {
 		return nil
 	}
-	a.temp, err = newTemp(&a.entry)
+	a.temp, err = newTemp(&a.entry, s.update != nil)
 	return err
 }
 
@@ -196,7 +196,7 @@ func (a *arrival) finish() error {
 	if compare {
 		return s.change("%s: updated", text)
 	}
-	s.log(message.Change, text+": installed")
+	s.logInstalled(text)
 	return s.ack()
 }
 

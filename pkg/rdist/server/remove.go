@@ -23,7 +23,15 @@ func (s *session) remove(e *entry) error {
 	if e.top {
 		return refuse("%s: what this server may write in is not removed itself", e.text)
 	}
-	r := &removal{session: s, device: st.Dev}
+	if s.update != nil {
+		return s.update.remove(e, st)
+	}
+	return s.removeNow(e, st.Dev)
+}
+
+// removeNow removes an entry of a file system.
+func (s *session) removeNow(e *entry, device uint64) error {
+	r := &removal{session: s, device: device}
 	if err := r.entry(e.dir, e.name, e.text, 0); err != nil {
 		return err
 	}

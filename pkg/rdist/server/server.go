@@ -96,7 +96,8 @@ type session struct {
 	target           *place     // nil: none yet
 	options          option.Set // of the target
 	levels           []level
-	errors           int // told to the client
+	update           *update // all or nothing; nil: there is none
+	errors           int     // told to the client
 
 	fileLog       *message.Logger // of the client's -L; nil: none
 	buffer, other []byte          // of bufferSize
@@ -123,6 +124,7 @@ func serve(ctx context.Context, rw io.ReadWriter, o Options, h hooks) error {
 	}
 	s.findHome()
 	defer s.leaveAll()
+	defer s.abandon()
 	err = s.finish(s.converse())
 	if s.fileLog != nil {
 		if failed := s.fileLog.Close(); err == nil && failed != nil {

@@ -3,7 +3,6 @@ package server
 import (
 	"golang.org/x/sys/unix"
 
-	"github.com/kprop/kprop/pkg/rdist/message"
 	"github.com/kprop/kprop/pkg/rdist/option"
 	"github.com/kprop/kprop/pkg/rdist/wire"
 )
@@ -81,7 +80,7 @@ func (s *session) makeLink(e *entry, target string, options option.Set) error {
 	if options.Has(option.Verify) {
 		return s.linked(s.change("%s: need to update", e.text))
 	}
-	t, err := newTempLink(e, target)
+	t, err := newTempLink(e, target, s.update != nil)
 	if err != nil {
 		return err
 	}
@@ -92,7 +91,7 @@ func (s *session) makeLink(e *entry, target string, options option.Set) error {
 	if compare {
 		return s.linked(s.change("%s: updated", e.text))
 	}
-	s.log(message.Change, e.text+": installed")
+	s.logInstalled(e.text)
 	return s.linked(s.ack())
 }
 

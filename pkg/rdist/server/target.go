@@ -69,7 +69,7 @@ func (s *session) locate(name string) (place, error) {
 	if r == nil {
 		return place{}, refuse("%s: it is not in what this server may write for %s (%s)", text, s.o.Account.Name, s.grants())
 	}
-	return place{from: r.from, names: way, text: text, top: len(way) <= len(r.prefix)}, nil
+	return place{from: r.from, names: way, text: text, top: len(way) <= len(r.prefix), base: r.from}, nil
 }
 
 func (s *session) grants() string {
@@ -126,8 +126,8 @@ func (s *session) leaveAll() {
 
 // enter makes a directory the one that following names are in; nil stands for
 // one that is only said to be missing.
-func (s *session) enter(d *dir, text string) {
-	s.levels = append(s.levels, level{place: place{from: d, text: text}, opened: d != nil})
+func (s *session) enter(d *dir, p place) {
+	s.levels = append(s.levels, level{place: place{from: d, text: p.text, base: p.base, route: p.whole()}, opened: d != nil})
 }
 
 // end is the client's end of a directory.
