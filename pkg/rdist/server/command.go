@@ -41,6 +41,7 @@ func (s *session) run(text string, env []string) error {
 	if strings.IndexByte(text, 0) >= 0 {
 		return refuse("special: the command contains a NUL")
 	}
+	s.log(message.Info, "special: "+text)
 	c, output, err := s.start(text, env)
 	if err != nil {
 		return refuse("special: the shell could not be run: %s", osutil.Reason(err))

@@ -12,8 +12,8 @@
 // directory, are followed, once, when the session begins.
 //
 // A file comes into a temporary one beside its target (made with O_EXCL, mode
-// 0600) that gets its owner, then its times, then its mode, by its descriptor,
-// and is renamed when all of it has come. Whatever ends the session before
+// 0600) that gets its times, its owner and, last, its mode by its descriptor, and
+// is renamed when all of it has come. Whatever ends the session before
 // leaves the old file, and no temporary one.
 //
 // Special commands are off unless granted. The names in FILE, REMFILE, BASEFILE
