@@ -2,6 +2,7 @@ package server
 
 import (
 	"bufio"
+	"io"
 	"os"
 	"os/exec"
 	"strings"
@@ -37,12 +38,15 @@ type command struct {
 
 // run runs a shell command in the account's home directory, sends its output
 // and then answers. The values of env replace those of the same names.
-func (s *session) run(text string, env []string) error {
+func (s *session) run(text string, env []string) error { return s.runReading(text, env, "") }
+
+// runReading is run for a command that finds data at its descriptor 3.
+func (s *session) runReading(text string, env []string, data string) error {
 	if strings.IndexByte(text, 0) >= 0 {
 		return refuse("special: the command contains a NUL")
 	}
 	s.log(message.Info, "special: "+text)
-	c, output, err := s.start(text, env)
+	c, output, err := s.start(text, env, data)
 	if err != nil {
 		return refuse("special: the shell could not be run: %s", osutil.Reason(err))
 	}
@@ -58,7 +62,7 @@ func (s *session) run(text string, env []string) error {
 	return s.ack()
 }
 
-func (s *session) start(text string, env []string) (*command, *os.File, error) {
+func (s *session) start(text string, env []string, data string) (*command, *os.File, error) {
 	output, input, err := os.Pipe()
 	if err != nil {
 		return nil, nil, err
@@ -74,11 +78,34 @@ func (s *session) start(text string, env []string) (*command, *os.File, error) {
 		Stderr:      input,
 		SysProcAttr: &syscall.SysProcAttr{Setpgid: true},
 	}
-	if err := c.cmd.Start(); err != nil {
+	err = c.startReading(data)
+	if err != nil {
 		_ = output.Close()
 		return nil, nil, err
 	}
 	return c, output, nil
+}
+
+// startReading starts the command, with data to be read if there is any.
+func (c *command) startReading(data string) error {
+	if data == "" {
+		return c.cmd.Start()
+	}
+	theirs, ours, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer theirs.Close()
+	c.cmd.ExtraFiles = []*os.File{theirs}
+	if err := c.cmd.Start(); err != nil {
+		_ = ours.Close()
+		return err
+	}
+	go func() { // ends when all is read, or the last reader is gone
+		_, _ = io.WriteString(ours, data)
+		_ = ours.Close()
+	}()
+	return nil
 }
 
 func (s *session) homeDirectory() string { return "/" + strings.Join(s.home, "/") }

@@ -17,7 +17,8 @@
 // leaves the old file, and no temporary one.
 //
 // Special commands are off unless granted. The names in FILE, REMFILE, BASEFILE
-// and FILES come to them in the environment. The client, as it must for a real
+// and FILES come to them in the environment, but a list of files longer than the
+// 128 KiB that the system takes is a variable of the shell alone. The client, as it must for a real
 // server, sends the first three as shell text,
 //
 //	FILE='...';REMFILE='...';BASEFILE='...';export FILE REMFILE BASEFILE;COMMAND

@@ -10,6 +10,9 @@ import (
 // The system takes 128 KiB with the name.
 const maxEnvironment = 128<<10 - 16
 
+// maxFiles is how long the list of files for one command may be, in octets.
+const maxFiles = 16 << 20
+
 // special runs a command that the client gives after a file (reference 8.10).
 func (s *session) special(line wire.Line) error {
 	if !s.o.Special {
@@ -88,7 +91,7 @@ func (s *session) cmdSpecial(line wire.Line) error {
 		return err
 	}
 	var files []string
-	room := maxEnvironment
+	room := maxFiles
 	for {
 		line, err := s.read()
 		switch {
@@ -113,11 +116,23 @@ func (s *session) cmdSpecial(line wire.Line) error {
 
 func (s *session) runWithFiles(command string, files []string, room int) error {
 	if room < 0 {
-		return refuse("cmdspecial: the names of the files are too long for the environment (%d octets at most): "+
-			"the command was not run; give it a name list, or divide the entry", maxEnvironment)
+		return refuse("cmdspecial: the names of the files are longer than %d octets: "+
+			"the command was not run; give it a name list, or divide the entry", maxFiles)
 	}
 	if files == nil {
 		return s.run(command, nil)
 	}
-	return s.run(command, []string{"FILES=" + strings.Join(files, ":")})
+	list := strings.Join(files, ":")
+	if len(list) <= maxEnvironment {
+		return s.run(command, []string{"FILES=" + list})
+	}
+	if strings.ContainsAny(list, "\x00") {
+		return refuse("cmdspecial: the name of a file contains a NUL")
+	}
+	// The first install of a large tree. The command may not need the list,
+	// and its shell can have it, only not the programs that it runs.
+	if err := s.note("cmdspecial: the names of %d files are too long for the environment: FILES is a variable of the shell alone", len(files)); err != nil {
+		return err
+	}
+	return s.runReading("IFS= read -r FILES <&3; exec 3<&-; "+command, nil, list+"\n")
 }

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/kprop/kprop/pkg/rdist/wire"
 )
 
 func TestCutPrefix(t *testing.T) {
@@ -104,10 +106,17 @@ func TestSpecialOutput(t *testing.T) {
 	if last := len(got) - 1; got[last] != remoteError("shell returned 256") || got[last-1] != "\x04... (the rest of the output is left out)" || last > maxOutput/3+2 {
 		t.Errorf("%d lines, at last %q", len(got), got[last-1:])
 	}
-	got, _ = s.talk(t, "s\n"+strings.Repeat("F"+strings.Repeat("x", 7000)+"\n", 20)+"Cecho run\n")
-	if last := got[len(got)-1]; !strings.Contains(last, "too long for the environment") {
-		t.Errorf("%q", got)
+	got, _ = s.talk(t, "s\n"+strings.Repeat("F"+strings.Repeat("x", 6999)+"\n", 3000)+"Cecho run\n")
+	if last := got[len(got)-1]; !strings.Contains(last, "the command was not run") {
+		t.Errorf("%q", last)
 	}
+	// A long one is for the shell alone, whatever is in the names.
+	name := `\ x'"$(touch evil)` + strings.Repeat("x", 6980)
+	got, _ = s.talk(t, "s\n"+strings.Repeat("F"+name+"\n", 30)+"Cprintf '%s' \"$FILES\" | sha256sum; env | grep -c ^FILES; ls\ns\n"+
+		strings.Repeat("F"+name+"\n", 30)+"Cexit 0\n")
+	list := strings.TrimSuffix(strings.Repeat(name+":", 30), ":")
+	wantLines(t, slices.DeleteFunc(got, func(line string) bool { return line == ok || line[0] == wire.OpNote }),
+		"\x04"+digestOf([]byte(list))+"  -", "\x040")
 	got, _ = s.talk(t, "s\n"+strings.Repeat("F"+strings.Repeat("x", 6999)+"\n", 18)+"Cprintf %s \"$FILES\" | wc -c\n")
 	wantLines(t, got[len(got)-2:], "\x04125999", ok)
 }
