@@ -52,6 +52,7 @@ func rules() *Rules {
 			"internal/confine":    0,
 			"internal/principal":  0,
 			"internal/buildinfo":  0,
+			"internal/account":    0,
 			"internal/child":      0,
 			"internal/crowd":      0,
 			"internal/launch":     0,
