@@ -24,6 +24,7 @@ func rules() *Rules {
 			"pkg/rdist/message":  41,
 			"pkg/rdist/distfile": 42,
 			"pkg/rdist/wire":     43,
+			"pkg/rdist/acl":      43,
 			"pkg/rdist/server":   44,
 			"pkg/rdist/client":   45,
 
