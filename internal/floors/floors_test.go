@@ -27,6 +27,7 @@ func rules() *Rules {
 			"pkg/rdist/acl":      43,
 			"pkg/rdist/server":   44,
 			"pkg/rdist/client":   45,
+			"pkg/rdist/daemon":   45,
 
 			"pkg/check": 30,
 
@@ -91,7 +92,7 @@ func rules() *Rules {
 
 // loggers may log; all others return errors.
 func loggers() []string {
-	return []string{"cmd/*", "internal/daemonlog", "pkg/schedule", "pkg/replica"}
+	return []string{"cmd/*", "internal/daemonlog", "pkg/schedule", "pkg/replica", "pkg/rdist/daemon"}
 }
 
 func TestTree(t *testing.T) {
