@@ -20,6 +20,7 @@ type Places struct {
 	Run   []string // programs, with what they load
 	Read  []string // files and directories to be read
 	Write []string // to be read, written, made, renamed and removed, but not run
+	Keep  []string // the same, and symbolic links made and directories removed
 
 	// Connect are the TCP ports that can be connected to, where the kernel can
 	// tell. None can be bound: what is to listen must do so before.
@@ -37,6 +38,7 @@ const (
 	mayRun       = mayRead | ll.AccessFSExecute
 	mayWrite     = mayRead | ll.AccessFSWriteFile | ll.AccessFSTruncate | ll.AccessFSMakeReg | ll.AccessFSMakeDir |
 		ll.AccessFSRemoveFile | ll.AccessFSRefer
+	mayKeep = mayWrite | ll.AccessFSMakeSym | ll.AccessFSRemoveDir
 )
 
 // selinuxFile is there where SELinux is on. A variable for the tests.
@@ -75,6 +77,7 @@ func (p Places) rules() []landlock.Rule {
 		beneath(mayRun, append(existing(programs), directories(p.Run)...)),
 		beneath(mayRead, append(existing(settings), directories(p.Read)...)),
 		beneath(mayWrite, directories(p.Write)),
+		beneath(mayKeep, directories(p.Keep)),
 		beneath(ll.AccessFSReadFile, existing(devices)),
 		beneath(ll.AccessFSReadFile|ll.AccessFSWriteFile|ll.AccessFSTruncate, existing([]string{os.DevNull})),
 	}

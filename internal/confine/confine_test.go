@@ -110,33 +110,46 @@ func (t *trial) tries(names string) map[string]func() error {
 			return errors.Join(os.WriteFile(a, nil, 0o600), how(a, b))
 		}
 	}
+	removeDir := func(dir string) func() error {
+		return func() error {
+			name := fmt.Sprintf(names, dir+"/gone")
+			return errors.Join(os.Mkdir(name, 0o700), os.Remove(name))
+		}
+	}
 	return map[string]func() error{
-		"write one":             write("one"),
-		"write two":             write("two"),
-		"write in":              write("in"),
-		"write out":             write("out"),
-		"append to out":         func() error { return appendTo(in("out/file")) },
-		"remove from out":       func() error { return os.Remove(in("out/precious")) },
-		"make directory in one": func() error { return os.Mkdir(fmt.Sprintf(names, "one/dir"), 0o700) },
-		"make device in one":    func() error { return syscall.Mkfifo(fmt.Sprintf(names, "one/fifo"), 0o600) },
-		"rename one to two":     move("moved", "one", "two", os.Rename),
-		"link one to two":       move("linked", "one", "two", os.Link),
-		"rename one to one":     move("renamed", "one", "one", os.Rename),
-		"link in to one":        func() error { return os.Link(in("in/file"), fmt.Sprintf(names, "one/stolen")) },
-		"read in":               read(in("in/file")),
-		"read in a link":        read(in("in/link")),
-		"read below in":         read(in("in/below/file")),
-		"read out":              read(in("out/file")),
-		"read one":              read(in("one/file")),
-		"read etc":              read("/etc/passwd"),
-		"child reads in":        func() error { _, err := exec.Command("/bin/cat", in("in/file")).Output(); return err },
-		"child reads out":       func() error { _, err := exec.Command("/bin/cat", in("out/file")).Output(); return err },
-		"run from one":          func() error { return exec.Command(in("one/program")).Run() },
-		"run from run":          func() error { return exec.Command(in("run/program")).Run() },
-		"write null":            func() error { return os.WriteFile(os.DevNull, []byte("x"), 0) },
-		"read random":           func() error { f, err := os.Open("/dev/urandom"); _ = f.Close(); return err },
-		"connect":               func() error { return connect(t.Port) },
-		"bind":                  bind,
+		"write one":                  write("one"),
+		"write two":                  write("two"),
+		"write in":                   write("in"),
+		"write out":                  write("out"),
+		"append to out":              func() error { return appendTo(in("out/file")) },
+		"remove from out":            func() error { return os.Remove(in("out/precious")) },
+		"make directory in one":      func() error { return os.Mkdir(fmt.Sprintf(names, "one/dir"), 0o700) },
+		"make device in one":         func() error { return syscall.Mkfifo(fmt.Sprintf(names, "one/fifo"), 0o600) },
+		"link symbolically in one":   func() error { return os.Symlink("x", fmt.Sprintf(names, "one/symlink")) },
+		"link symbolically in kept":  func() error { return os.Symlink("x", fmt.Sprintf(names, "kept/symlink")) },
+		"remove directory from one":  removeDir("one"),
+		"remove directory from kept": removeDir("kept"),
+		"rename kept to one":         move("kept", "kept", "one", os.Rename),
+		"make device in kept":        func() error { return syscall.Mkfifo(fmt.Sprintf(names, "kept/fifo"), 0o600) },
+		"run from kept":              func() error { return exec.Command(in("kept/program")).Run() },
+		"rename one to two":          move("moved", "one", "two", os.Rename),
+		"link one to two":            move("linked", "one", "two", os.Link),
+		"rename one to one":          move("renamed", "one", "one", os.Rename),
+		"link in to one":             func() error { return os.Link(in("in/file"), fmt.Sprintf(names, "one/stolen")) },
+		"read in":                    read(in("in/file")),
+		"read in a link":             read(in("in/link")),
+		"read below in":              read(in("in/below/file")),
+		"read out":                   read(in("out/file")),
+		"read one":                   read(in("one/file")),
+		"read etc":                   read("/etc/passwd"),
+		"child reads in":             func() error { _, err := exec.Command("/bin/cat", in("in/file")).Output(); return err },
+		"child reads out":            func() error { _, err := exec.Command("/bin/cat", in("out/file")).Output(); return err },
+		"run from one":               func() error { return exec.Command(in("one/program")).Run() },
+		"run from run":               func() error { return exec.Command(in("run/program")).Run() },
+		"write null":                 func() error { return os.WriteFile(os.DevNull, []byte("x"), 0) },
+		"read random":                func() error { f, err := os.Open("/dev/urandom"); _ = f.Close(); return err },
+		"connect":                    func() error { return connect(t.Port) },
+		"bind":                       bind,
 	}
 }
 
@@ -195,7 +208,7 @@ func start(t *testing.T, try trial) outcome {
 func place(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	for _, sub := range []string{"one", "two", "in/below", "out", "run"} {
+	for _, sub := range []string{"one", "two", "in/below", "out", "run", "kept"} {
 		if err := os.MkdirAll(filepath.Join(dir, sub), 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -205,7 +218,7 @@ func place(t *testing.T) string {
 			t.Fatal(err)
 		}
 	}
-	for _, file := range []string{"one/program", "run/program"} {
+	for _, file := range []string{"one/program", "run/program", "kept/program"} {
 		if err := os.WriteFile(filepath.Join(dir, file), []byte("#!/bin/sh\n"), 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -230,7 +243,7 @@ func TestApply(t *testing.T) {
 	o := start(t, trial{
 		Places: Places{
 			Read: []string{in("in/file"), in("in/missing")}, Run: []string{in("run/program")},
-			Write: []string{in("one"), in("two/missing"), ""}, Connect: []uint16{uint16(l.Addr().(*net.TCPAddr).Port)},
+			Write: []string{in("one"), in("two/missing"), ""}, Keep: []string{in("kept")}, Connect: []uint16{uint16(l.Addr().(*net.TCPAddr).Port)},
 		},
 		Threads: threads, Dir: dir, Port: l.Addr().(*net.TCPAddr).Port, SELinux: in("none"),
 	})
@@ -247,7 +260,7 @@ func TestApply(t *testing.T) {
 	want := map[string]int{}
 	for _, name := range []string{
 		"write in", "write out", "append to out", "remove from out", "make device in one", "link in to one",
-		"read out", "child reads out", "run from one",
+		"read out", "child reads out", "run from one", "link symbolically in one", "remove directory from one", "make device in kept", "run from kept",
 	} {
 		want[name] = threads
 	}
