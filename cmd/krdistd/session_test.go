@@ -207,6 +207,67 @@ func TestOutsideTheGrant(t *testing.T) {
 	eventually(t, "the log tells of it", func() bool { return strings.Contains(d.Output(), "errors were told to the client") })
 }
 
+// TestConfined does all that changes files, in a session that the kernel holds
+// to its grant: links, hard links, directories, removal, and files in the place
+// of others.
+func TestConfined(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, krbtest.Options{})
+	root := filepath.Join(w.root, "not", "there", "yet")
+	single := filepath.Join(w.root, "single")
+	w.grant(w.host + " " + self(t) + " " + root + "," + single + " -")
+	d := w.start()
+	for range 2 {
+		c := w.connect(w.dialer(d), self(t))
+		c.want(c.install(single, "text"), wire.OpAck, "")
+		c.want(c.install(root+"/a/file", "text"), wire.OpAck, "")
+		c.want(c.ask(wire.OpTarget, "0 "+root+"/a/link"), wire.OpAck, "")
+		c.want(c.ask(wire.OpSymlink, "0 0777 4 0 0 root root link"), wire.OpAck, "")
+		_, err := c.c.Data().Write([]byte("file\n"))
+		ok(t, err)
+		c.want(c.ask(wire.OpAck, ""), wire.OpAck, "")
+		c.want(c.answer(), wire.OpEnd, "")
+		ok(t, c.c.Write(wire.OpAck, ""))
+		c.want(c.ask(wire.OpTarget, "0 "+root+"/b/hard"), wire.OpAck, "")
+		c.want(c.ask(wire.OpHardLink, "0 "+root+"/a/file hard"), wire.OpAck, "")
+		// A directory of which everything but one name is removed.
+		ok(t, os.MkdirAll(root+"/a/old/older", 0o755))
+		c.want(c.ask(wire.OpTarget, "20 "+root+"/a"), wire.OpAck, "")
+		c.want(c.ask(wire.OpDirectory, "20 0750 0 0 0 root root a"), wire.OpAck, "")
+		l := c.ask(wire.OpClean, "0")
+		for removed := 0; ; {
+			if l.Op == wire.OpAck && removed == 0 {
+				l = c.answer()
+			}
+			if l.Op != wire.OpQuery {
+				break
+			}
+			if l.Text == "file" {
+				l = c.ask(wire.OpNo, "")
+			} else {
+				removed++
+				l = c.ask(wire.OpYes, "")
+			}
+		}
+		c.want(l, wire.OpEnd, "")
+		ok(t, c.c.Write(wire.OpAck, ""))
+		c.want(c.ask(wire.OpEnd, ""), wire.OpAck, "")
+		// A file in the place of a directory.
+		c.want(c.install(root+"/b", "text"), wire.OpAck, "")
+		c.end()
+		if list := must(os.ReadDir(root + "/a"))(t); len(list) != 1 || content(t, root+"/a/file")+content(t, root+"/b")+content(t, single) != "texttexttext" {
+			t.Errorf("left are %v", list)
+		}
+		if st := must(os.Stat(root + "/a"))(t); st.Mode().Perm() != 0o750 {
+			t.Errorf("mode %v", st.Mode())
+		}
+		ok(t, os.RemoveAll(filepath.Join(w.root, "not")))
+	}
+	if strings.Contains(d.Output(), "without being confined") {
+		t.Errorf("%s", d.Output())
+	}
+}
+
 // TestK5login is the rule for whoever the account's owner lists.
 func TestK5login(t *testing.T) {
 	t.Parallel()

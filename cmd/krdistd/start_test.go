@@ -224,7 +224,7 @@ func TestStandard(t *testing.T) {
 	}
 	// The client goes away.
 	cmd := w.Replica.Command(testContext(t), ourKrdistd, "-S")
-	cmd.Stdin = strings.NewReader("V6\nt0 /nonexistent/x\nR0 0644 100 0 0 root root x\nhalf")
+	cmd.Stdin = strings.NewReader("V6\nt0 " + w.root + "/none/x\nR0 0644 100 0 0 root root x\nhalf")
 	var exit *exec.ExitError
 	if out, err := cmd.CombinedOutput(); !asExit(err, &exit) || exit.ExitCode() != 1 || !strings.HasPrefix(string(out), "V\n\x05\n") {
 		t.Errorf("%v: %q", err, out)

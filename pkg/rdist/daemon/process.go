@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
+	"github.com/kprop/kprop/internal/confine"
 	"github.com/kprop/kprop/internal/daemonlog"
 	"github.com/kprop/kprop/pkg/rdist/message"
 	"github.com/kprop/kprop/pkg/rdist/server"
@@ -192,7 +193,25 @@ func (p *sessionProcess) becomeAccount() error {
 	if os.Chdir(a.Home) != nil {
 		p.log.Warn("the home directory of the account cannot be entered", zap.String("path", a.Home))
 	}
+	p.confine()
 	return nil
+}
+
+// confine has the kernel hold the session to what it may write, should the
+// server have a fault: one protection of several, so that the session goes on
+// without it. Nobody knows what special commands need, and who may write
+// everything is not confined.
+func (p *sessionProcess) confine() {
+	if p.Special || p.Roots == nil {
+		return
+	}
+	_, err := confine.Places{Read: []string{"/"}, Keep: p.Roots}.Apply()
+	switch {
+	case errors.Is(err, confine.ErrNot):
+		p.log.Debug(err.Error())
+	case err != nil:
+		p.log.Warn("the session goes on without being confined", zap.Error(err))
+	}
 }
 
 func (p *sessionProcess) checkGroups(own, groups []int) error {
