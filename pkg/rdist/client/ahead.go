@@ -1,0 +1,108 @@
+package client
+
+import (
+	"github.com/kprop/kprop/pkg/rdist/option"
+	"github.com/kprop/kprop/pkg/rdist/wire"
+)
+
+// Bounds of the questions that are asked before the first answer is read: so
+// many octets any pipe takes, so the server, which may wait for its answers to
+// be read, never keeps us from reading them.
+const (
+	maxWindow       = 64
+	maxWindowOctets = 8 << 10
+)
+
+// queue is the objects of one directory in order, which the server is asked
+// for ahead.
+type queue struct {
+	*job
+	opts  option.Set
+	names []string                 // that were not looked at
+	path  func(name string) string // the local path of a name
+	items []*item                  // that were looked at
+}
+
+// visitAll does all objects.
+func (q *queue) visitAll() error {
+	for {
+		it, err := q.next()
+		if it == nil || err != nil {
+			return err
+		}
+		if err := q.visit(it, q.opts); err != nil {
+			return err
+		}
+		q.objects++
+		q.progress(Looked, it.path)
+		if err := q.ctx.Err(); err != nil {
+			return q.session.lost(err)
+		}
+	}
+}
+
+// next gives the next object with the answer of the server; nil: there is none.
+func (q *queue) next() (*item, error) {
+	for len(q.items) == 0 && len(q.names) > 0 {
+		q.fill()
+	}
+	if len(q.items) == 0 {
+		return nil, nil
+	}
+	it := q.items[0]
+	if it.problem == "" && it.generation != q.generation {
+		if err := q.ask(); err != nil {
+			return nil, err
+		}
+	}
+	q.items[0] = nil
+	q.items = q.items[1:]
+	return it, nil
+}
+
+// fill looks at as many objects as may be asked for.
+func (q *queue) fill() {
+	q.items = q.items[:0]
+	for len(q.names) > 0 && len(q.items) < q.window {
+		name := q.names[0]
+		q.names = q.names[1:]
+		if it := q.look(q.path(name), name, q.opts); it != nil {
+			q.items = append(q.items, it)
+		}
+	}
+}
+
+// ask asks for the first objects of the queue.
+func (q *queue) ask() error {
+	var asked []*item
+	octets := 0
+	for _, it := range q.items {
+		if it.problem != "" {
+			continue
+		}
+		octets += len(it.name) + 2
+		if len(asked) == q.window || len(asked) > 0 && octets > maxWindowOctets {
+			break
+		}
+		if err := q.session.send(wire.OpQuery, it.name); err != nil {
+			return err
+		}
+		asked = append(asked, it)
+	}
+	for _, it := range asked {
+		var err error
+		if it.answer, err = q.session.line(); err != nil {
+			return err
+		}
+		it.generation = q.generation
+	}
+	q.window = min(2*q.window, q.e.window)
+	return q.digests(asked)
+}
+
+// stale says that answers which were read ahead may be true no more. Where
+// this happens often there is no use in asking for much.
+func (w *work) stale() {
+	w.generation++
+	w.window = 1
+}

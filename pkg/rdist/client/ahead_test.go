@@ -1,0 +1,109 @@
+package client
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/kprop/kprop/pkg/rdist/wire"
+)
+
+// makeFiles makes empty files n000 and so on.
+func makeFiles(t *testing.T, n int, format string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for i := range n {
+		must(t, os.WriteFile(filepath.Join(dir, fmt.Sprintf(format, i)), nil, 0o644))
+	}
+	return dir
+}
+
+// bursts counts how many queries come before the server is waited for: it
+// answers none as long as more have arrived.
+func bursts(counts *[]int) func(*fake, string, wire.Line, *wire.Conn) bool {
+	waiting := 0
+	return func(f *fake, _ string, l wire.Line, conn *wire.Conn) bool {
+		if l.Op != wire.OpQuery {
+			return false
+		}
+		if waiting++; conn.Buffered() > 0 {
+			return true
+		}
+		*counts = append(*counts, waiting)
+		for ; waiting > 0; waiting-- {
+			_ = conn.Write(wire.OpReadOnly, "")
+		}
+		return true
+	}
+}
+
+// TestWindow: a directory is asked for ahead, but not more than bounds allow,
+// in sorted order.
+func TestWindow(t *testing.T) {
+	for _, c := range []struct {
+		format string
+		window int
+		want   string
+	}{
+		{"n%03d", 0, "[1 64 64 22]"},
+		{strings.Repeat("n", 250) + "%03d", 0, "[1 32 32 32 32 22]"},
+		{"n%03d", 1, "[" + strings.TrimSpace(strings.Repeat("1 ", 151)) + "]"},
+	} {
+		dir := makeFiles(t, 150, c.format)
+		f := newFake(t)
+		var counts []int
+		count := bursts(&counts)
+		f.hook = func(f *fake, name string, l wire.Line, conn *wire.Conn) bool {
+			if l.Op == wire.OpQuery && len(f.levels) == 0 {
+				counts = append(counts, 1)
+				_ = conn.Write(wire.OpYes, "")
+				return true
+			}
+			return count(f, name, l, conn)
+		}
+		got := runEntries(t, dir+" -> h install -ochkreadonly /t ;", Options{Dialer: f, window: c.window})
+		if e := got.entry(t); e.Left != 150 || fmt.Sprint(counts) != c.want {
+			t.Errorf("%.3s window %d: bursts of %d, want %s\n%s\n%s", c.format, c.window, counts, c.want, e.brief(), got.out)
+		}
+		asked := f.sent("Q")[1:]
+		for i, l := range asked {
+			if want := "Q" + fmt.Sprintf(c.format, i); l != want {
+				t.Fatalf("question %d is %s, want %s", i, l, want)
+			}
+		}
+	}
+}
+
+// TestStale: what may have changed other files has them asked for again.
+func TestStale(t *testing.T) {
+	dir := makeFiles(t, 20, "n%03d")
+	for command, want := range map[string][]string{
+		"install -osavetargets /t ;":                    {"n000", "n001"},
+		"install /t ; special " + dir + "/n002 \"x\" ;": {"n002", "n003"},
+		"install /t ;": nil,
+	} {
+		f := newFake(t)
+		for i := range 20 {
+			f.there[fmt.Sprintf("/t/n%03d", i)] = "0 1 644 root root"
+		}
+		got := runEntries(t, dir+" -> h "+command, Options{Dialer: f})
+		if e := got.entry(t); e.Updated != 20 || e.ServerErrors+e.LocalErrors > 0 {
+			t.Errorf("%s: %s\n%s", command, e.brief(), got.out)
+		}
+		again := map[string]int{}
+		for _, l := range f.sent("Q") {
+			again[l[1:]]++
+		}
+		if want == nil {
+			if len(f.sent("Q")) != 21 {
+				t.Errorf("%s: %d questions for 21 objects", command, len(f.sent("Q")))
+			}
+			continue
+		}
+		if again[want[0]] != 1 || again[want[1]] != 2 || len(f.sent("Q")) > 50 {
+			t.Errorf("%s: asked %v", command, again)
+		}
+	}
+}
