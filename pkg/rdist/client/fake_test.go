@@ -281,7 +281,9 @@ func runContext(ctx context.Context, t testing.TB, text string, o Options) outco
 	o.Log, err = message.New(message.ClientOptions(), message.Sinks{Stdout: &out, Stderr: &out})
 	must(t, err)
 	o.HostName, o.UserName = "master", "root"
-	o.Names = recordedNames{}
+	if o.Names == nil {
+		o.Names = recordedNames{}
+	}
 	if o.stat == nil {
 		o.stat = func(name string, follow bool) (statInfo, error) {
 			st, err := systemStat(name, follow)
