@@ -35,6 +35,7 @@ type Logger struct {
 	sinks   Sinks
 	file    io.WriteCloser
 	merged  bool
+	groups  map[string]*held // by prefix; nil: lines are not held back
 	err     error
 }
 
@@ -121,7 +122,7 @@ func (l *Logger) Log(t Type, prefix, text string) string {
 		if t&(NError|FError) != 0 && !l.merged {
 			out = l.sinks.Stderr
 		}
-		l.write(out, line)
+		l.show(out, prefix, line)
 	}
 	if types[File]&t != 0 && l.file != nil {
 		l.write(l.file, line)
@@ -167,11 +168,12 @@ func (l *Logger) note(err error) {
 	}
 }
 
-// Close closes the file, and tells the first error of writing that there was.
-// Without a file the logger can be used further.
+// Close lets out what is held back, closes the file, and tells the first error
+// of writing that there was. Without a file the logger can be used further.
 func (l *Logger) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.releaseAll()
 	if l.file != nil {
 		l.note(l.file.Close())
 		l.file = nil
