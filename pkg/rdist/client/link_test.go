@@ -34,8 +34,9 @@ func TestHardLinks(t *testing.T) {
 		"ignored":       {files: "a ../out", entry: "DIR -> h install -oignlnks /t ;", want: []string{"R a"}, result: "installed 2"},
 		"listed twice": {files: "a b", entry: "( DIR/a DIR/b DIR/a ) -> h install /t ;", there: map[string]string{"/t/a": same, "/t/b": same},
 			result: "installed 0 updated 0 linked 0 removed 0 unchanged 3", warn: "a: Warning: 1 missing link\n"},
-		"verify":  {files: "a b", entry: "DIR -> h install -overify /t ;", there: map[string]string{"/t/a": same}, result: "installed 0 updated 0 linked 0 removed 0 unchanged 2 left 0 outdated 1"},
-		"compare": {files: "a b", entry: "DIR -> h install -ocompare /t ;", there: map[string]string{"/t/a": same, "/t/b": same}, want: []string{"R a", "R b"}},
+		"verify":                {files: "a b", entry: "DIR -> h install -overify /t ;", there: map[string]string{"/t/a": same}, result: "installed 0 updated 0 linked 0 removed 0 unchanged 2 left 0 outdated 1"},
+		"verify of a directory": {files: "a b", entry: "DIR -> h install -overify /nowhere ;", result: "installed 0 updated 0 linked 0 removed 0 unchanged 0 left 0 outdated 1"},
+		"compare":               {files: "a b", entry: "DIR -> h install -ocompare /t ;", there: map[string]string{"/t/a": same, "/t/b": same}, want: []string{"R a", "R b"}},
 		"compared and different": {files: "a b", entry: "DIR -> h install -ocompare /t ;", there: map[string]string{"/t/a": "4 999 644 root root", "/t/b": "4 999 644 root root"},
 			want: []string{"R a", "k a b"}, result: "installed 0 updated 1 linked 1"},
 	} {
