@@ -7,11 +7,13 @@ import (
 	"io"
 	"log/syslog"
 	"os"
+	"os/user"
 	"strings"
 
 	"github.com/kprop/kprop/internal/buildinfo"
 	"github.com/kprop/kprop/pkg/rdist/distfile"
 	"github.com/kprop/kprop/pkg/rdist/message"
+	"github.com/kprop/kprop/pkg/rdist/option"
 )
 
 func main() { os.Exit(run(os.Args[0], os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
@@ -20,9 +22,11 @@ func main() { os.Exit(run(os.Args[0], os.Args[1:], os.Stdin, os.Stdout, os.Stder
 type program struct {
 	*options
 	host           string // the short name of this one
+	user           string // the local one
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	log            *message.Logger
+	bars           *bars
 }
 
 func run(name string, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
@@ -89,7 +93,13 @@ func (p *program) refuse(name string, err error) int {
 
 // work reads what is to be done, and does it.
 func (p *program) work(name string) int {
+	if err := p.prepare(); err != nil {
+		return p.refuse(name, err)
+	}
 	sinks := message.Sinks{Stdout: p.stdout, Stderr: p.stderr}
+	if p.json {
+		sinks.Stdout = p.stderr
+	}
 	if s, err := syslog.New(syslog.LOG_DAEMON|syslog.LOG_INFO, "krdist"); err == nil {
 		defer s.Close()
 		sinks.Syslog = s
@@ -100,7 +110,7 @@ func (p *program) work(name string) int {
 	}
 	defer p.log.Close()
 	if p.debug {
-		fmt.Fprintln(p.stdout, protocolVersion)
+		fmt.Fprintln(sinks.Stdout, protocolVersion)
 	}
 	entries, err := p.entries()
 	if err != nil {
@@ -111,6 +121,24 @@ func (p *program) work(name string) int {
 		return p.distribute(entries)
 	}
 	return p.printEntries(entries)
+}
+
+// prepare finds out who runs this, and where that can be seen.
+func (p *program) prepare() error {
+	p.bars = &bars{}
+	if p.print {
+		return nil
+	}
+	u, err := user.Current()
+	if err != nil {
+		return fmt.Errorf("the local user: %w", err)
+	}
+	p.user = u.Username
+	if !p.global.Has(option.Quiet) {
+		p.bars = newBars(p.stderr)
+	}
+	p.stdout, p.stderr = p.bars.through(p.stdout), p.bars.through(p.stderr)
+	return nil
 }
 
 // entries are what the distfile, or -c, asks for.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os/exec"
 	"strconv"
 	"strings"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/kprop/kprop/internal/osutil"
+	"github.com/kprop/kprop/pkg/rdist/client"
 	"github.com/kprop/kprop/pkg/rdist/distfile"
 	"github.com/kprop/kprop/pkg/rdist/message"
 	"github.com/kprop/kprop/pkg/rdist/option"
@@ -42,14 +42,25 @@ type options struct {
 	server string // -p: the command on the other host
 	shell  string // -P: the remote shell; empty: the default
 
+	transport string // --transport, or what -P means
+	port      string // --port: of krdistd
+	asHost    bool   // --as-host: authenticate as host/ this host
+	keytab    string // --keytab: with its key in there
+	compress  bool   // --compress
+	json      bool   // --json
+	check     bool   // the verb: nothing is changed
+
 	help, version bool // --help, --version
 }
 
 const (
 	defaultHosts   = 4
 	defaultTimeout = 900 * time.Second
-	defaultServer  = "rdistd"
 )
+
+// verbCheck as the first argument has krdist look and change nothing. A label or
+// file of that name is asked for by "krdist -- check".
+const verbCheck = "check"
 
 // usageError is a mistake on the command line, after which the usage is shown.
 type usageError struct {
@@ -68,19 +79,27 @@ var errOldVersion = errors.New("-V")
 
 // parse reads the command line like getopt: -nv, -owhole, -f - and -- are
 // understood, and options behind names. The account decides on the options that
-// rdist sets by itself.
+// rdist sets by itself. The first argument may be the verb check.
 func parse(args []string, root bool) (*options, error) {
 	o := &options{
-		log: message.ClientOptions(), maxHosts: defaultHosts, timeout: defaultTimeout, server: defaultServer,
+		log: message.ClientOptions(), maxHosts: defaultHosts, timeout: defaultTimeout, server: client.DefaultServer,
 	}
 	if !root {
 		o.global = option.NoChkOwner | option.NoChkGroup
+	}
+	if len(args) > 0 && args[0] == verbCheck {
+		o.check, args = true, args[1:]
 	}
 	fs := o.flags()
 	if err := fs.Parse(args); err != nil {
 		return nil, getoptError(err)
 	}
 	o.args = fs.Args()
+	if o.check {
+		// The server must not write either, so it gets no -L.
+		o.global |= option.Verify
+		o.remoteLog = ""
+	}
 	switch {
 	case o.help || o.version:
 		return o, nil
@@ -88,6 +107,12 @@ func parse(args []string, root bool) (*options, error) {
 		return nil, errors.New(`The -n flag and "verify" mode may not both be used.`)
 	case o.small && len(o.args) < 2:
 		return nil, &usageError{}
+	case o.transport == transportKerberos && o.shell != "":
+		return nil, errors.New("-P names a remote shell, which --transport=kerberos does not use.")
+	case o.transport == "" && o.shell != "":
+		o.transport = transportShell
+	case o.transport == "":
+		o.transport = transportKerberos
 	}
 	return o, nil
 }
@@ -143,6 +168,12 @@ func (o *options) flags() *pflag.FlagSet {
 	fs.StringVarP(&o.server, "rdistd", "p", o.server, "")
 	fs.VarP(value(o.setTimeout), "timeout", "t", "")
 	o.action(fs, "protocol-version", "V", func() error { return errOldVersion })
+	fs.VarP(value(o.setTransport), "transport", "", "")
+	fs.StringVar(&o.port, "port", "", "")
+	fs.BoolVar(&o.asHost, "as-host", false, "")
+	fs.StringVar(&o.keytab, "keytab", "", "")
+	fs.BoolVar(&o.compress, "compress", false, "")
+	fs.BoolVar(&o.json, "json", false, "")
 	fs.BoolVar(&o.help, "help", false, "")
 	fs.BoolVar(&o.version, "version", false, "")
 	for letter := byte('A'); letter <= 'z'; letter++ {
@@ -218,22 +249,20 @@ func (o *options) setOptions(list string) error {
 // setShell takes the first component that exists, or that is a program in
 // $PATH if it has no slash.
 func (o *options) setShell(list string) error {
-	for path := range strings.SplitSeq(list, ":") {
-		if path == "" {
-			continue
-		}
-		if !strings.Contains(path, "/") {
-			if found, err := exec.LookPath(path); err == nil {
-				o.shell = found
-				return nil
-			}
-		}
-		if unix.Access(path, unix.F_OK) == nil {
-			o.shell = path
-			return nil
-		}
+	shell, err := client.FindShell(list)
+	if err != nil {
+		return &usageError{lines: []string{err.Error()}}
 	}
-	return usageErrorf(`No component of path "%s" exists.`, list)
+	o.shell = shell
+	return nil
+}
+
+func (o *options) setTransport(name string) error {
+	if name != transportKerberos && name != transportShell {
+		return usageErrorf(`"%s" is no way to a host: --transport takes %s or %s.`, name, transportKerberos, transportShell)
+	}
+	o.transport = name
+	return nil
 }
 
 // findDistfile is the name of the distfile: that of -f, or the one that is

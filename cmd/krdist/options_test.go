@@ -63,6 +63,16 @@ func TestOptions(t *testing.T) {
 		{"-P /nowhere/rsh::" + shell, func(o *options) string { return is(o.shell, shell) }},
 		{"-P rsh:kshell:" + shell, func(o *options) string { return is(o.shell, inPath) }},
 		{"-c a b h1:/d", func(o *options) string { return is(say(o.small, o.args), "true [a b h1:/d]") }},
+		{"", func(o *options) string { return is(say(o.transport, o.asHost, o.check), "kerberos false false") }},
+		{"-P kshell", func(o *options) string { return is(o.transport, "rsh") }},
+		{"--transport=rsh", func(o *options) string { return is(say(o.transport, o.shell), "rsh") }},
+		{"--transport kerberos --port 7550 --as-host --keytab k --compress --json", func(o *options) string {
+			return is(say(o.transport, o.port, o.asHost, o.keytab, o.compress, o.json), "kerberos 7550 true k true true")
+		}},
+		{"check -L file=x=all -oremove one", func(o *options) string {
+			return is(say(o.check, o.global, o.args, o.remoteLog == ""), "true remove,verify [one] true")
+		}},
+		{"-- check", func(o *options) string { return is(say(o.check, o.args), "false [check]") }},
 		{"--help -M 1", func(o *options) string { return is(o.help, true) }},
 		{"--version", func(o *options) string { return is(o.version, true) }},
 	}
@@ -112,6 +122,9 @@ func TestMistakes(t *testing.T) {
 		{"-P :", `HOST: LOCAL ERROR: No component of path ":" exists.`, true},
 		{"-l x=all", `HOST: LOCAL ERROR: Bad log option "x=all": x is not a valid message facility.`, true},
 		{"-c h1", "", true},
+		{"--transport=telnet", `HOST: LOCAL ERROR: "telnet" is no way to a host: --transport takes kerberos or rsh.`, true},
+		{"--transport=kerberos -P /", `HOST: LOCAL ERROR: -P names a remote shell, which --transport=kerberos does not use.`, false},
+		{"check -n", `HOST: LOCAL ERROR: The -n flag and "verify" mode may not both be used.`, false},
 		{"-d A=1 -d A=2", "HOST: LOCAL ERROR: Error in distfile: line 1: A redefined\n-d A=2: only one -d may define A", false},
 		{"-nv", `HOST: LOCAL ERROR: The -n flag and "verify" mode may not both be used.`, false},
 		{"-l file=/none/x=all -n", "HOST: LOCAL ERROR: Cannot open log file for writing: /none/x: No such file or directory.", false},

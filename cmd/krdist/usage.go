@@ -19,6 +19,12 @@ func usage() string {
 	[-t <timeout>] [target ...]
 OR:    krdist [-cDFnv] -c source [...] machine[:dest]
 OR:    krdist -V
+OR:    krdist check [options] [target ...]
+
+The way to the hosts is krdistd, by Kerberos: --port <port> of it, --compress,
+and who one is: by default of the credential cache, with --as-host or --keytab
+<keytab> host/<this host>. With -P or --transport=rsh it is a remote shell.
+--json prints the result for programs; check compares and changes nothing.
 
 The values for <distopts> are:
 	` + option.All.String() + `
