@@ -25,8 +25,10 @@ const (
 	InetdWait     = "inetd-wait"     // inetd with a service of the "wait" style
 
 	systemdExec = "systemd-exec" // becomes the command with the connection in descriptor 3
-	portEnv     = "KRBTEST_PORT" // where the role listens
 )
+
+// AddrEnv has the address, host:port, at which a role listens.
+const AddrEnv = "KRBTEST_ADDR"
 
 // Play plays a role with a command to run. It returns only on failure.
 func Play(role string, command []string) error {
@@ -55,12 +57,12 @@ func (n *Node) StartActivated(role string, env []string, program string, args ..
 	if err != nil {
 		return nil, err
 	}
-	words := slices.Concat(env, []string{RoleEnv + "=" + role, portEnv + "=" + strconv.Itoa(port), self, program}, args)
+	words := slices.Concat(env, []string{RoleEnv + "=" + role, AddrEnv + "=:" + strconv.Itoa(port), self, program}, args)
 	return n.StartDaemon(port, "env", words...)
 }
 
 func listenTCP() (*os.File, error) {
-	l, err := net.Listen("tcp", ":"+os.Getenv(portEnv))
+	l, err := net.Listen("tcp", os.Getenv(AddrEnv))
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +111,7 @@ func execActivated(fd int, command []string) error {
 
 // acceptEach starts a process for each connection.
 func acceptEach(command []string) error {
-	l, err := net.Listen("tcp", ":"+os.Getenv(portEnv))
+	l, err := net.Listen("tcp", os.Getenv(AddrEnv))
 	if err != nil {
 		return err
 	}
@@ -139,6 +141,6 @@ func acceptEach(command []string) error {
 // withoutRole is the environment for the command.
 func withoutRole() []string {
 	return slices.DeleteFunc(os.Environ(), func(e string) bool {
-		return strings.HasPrefix(e, RoleEnv+"=") || strings.HasPrefix(e, portEnv+"=")
+		return strings.HasPrefix(e, RoleEnv+"=") || strings.HasPrefix(e, AddrEnv+"=")
 	})
 }
