@@ -27,7 +27,7 @@ deps: ## install the MIT Kerberos programs, where missing (Debian, as root)
 	@.ci/deps
 
 testdeps: ## install all programs that the tests need, where missing (Debian, as root)
-	@.ci/deps xinetd faketime tmux ip chromium systemd-analyze
+	@.ci/deps xinetd faketime tmux ip chromium systemd-analyze ssh sshd
 
 build: ## build the programs, static, into bin/
 	@mkdir -p bin
