@@ -70,12 +70,7 @@ func TestCheckHosts(t *testing.T) {
 // runInOwnMounts runs a test again, in a process with mounts of its own.
 func runInOwnMounts(t *testing.T) {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		if os.Getenv("KPROP_REQUIRE_MIT") == "1" {
-			t.Fatal("mounts need root")
-		}
-		t.Skip("mounts need root")
-	}
+	krbtest.RequireRoot(t, "mounts are made")
 	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=3m")
 	cmd.Env = append(os.Environ(), programsEnv+"="+programs, ownHostsEnv+"=1")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}

@@ -14,9 +14,7 @@ import (
 // TestSSH: krdistd -S behind OpenSSH, where Kerberos is the only way in.
 func TestSSH(t *testing.T) {
 	krbtest.Require(t, "ssh", "sshd", "ssh-keygen")
-	if os.Geteuid() != 0 {
-		t.Skip("sshd lets others than root in only as root")
-	}
+	krbtest.RequireRoot(t, "sshd lets others than root in only as root")
 	s := newStage(t)
 	s.plant()
 	r := krbtest.New(t, krbtest.Options{})

@@ -53,9 +53,7 @@ func (tr *tour) there(text string) string {
 
 func newTour(t *testing.T) *tour {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("only root can give each krdistd an /etc of its own")
-	}
+	krbtest.RequireRoot(t, "only root can give each krdistd an /etc of its own")
 	tr := &tour{t: t, dir: t.TempDir()}
 	tr.realm = krbtest.New(t, krbtest.Options{Hosts: []string{"127.0.0.1", "127.0.0.2", "127.0.0.3"}})
 	tr.realm.StartKDC(t)

@@ -108,9 +108,7 @@ func content(t *testing.T, path string) string {
 // needRoot skips a test of what only root can do: become another account.
 func needRoot(t *testing.T) {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("only root can become another account")
-	}
+	krbtest.RequireRoot(t, "only root can become another account")
 }
 
 // world is a realm with a place that krdistd may write to.

@@ -40,3 +40,16 @@ func LookPath(program string) (string, error) {
 	}
 	return "", fmt.Errorf("%s is not installed: make testdeps", program)
 }
+
+// RequireRoot skips a test of what only root can do, and says why; with
+// KPROP_REQUIRE_MIT=1 it fails instead.
+func RequireRoot(t testing.TB, why string) {
+	t.Helper()
+	switch {
+	case os.Geteuid() == 0:
+	case os.Getenv(requireEnv) == "1":
+		t.Fatalf("%s: run as root", why)
+	default:
+		t.Skipf("%s: run as root", why)
+	}
+}

@@ -54,9 +54,7 @@ func accounts(t *testing.T) account.Files {
 
 // TestAuthorize is the decision, from the list to the account.
 func TestAuthorize(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("what root decides")
-	}
+	krbtest.RequireRoot(t, "what root decides")
 	k5login := t.TempDir()
 	p, err := profile.Parse("krb5.conf", testProfile+k5login+"\n", profile.Options{})
 	if err != nil {

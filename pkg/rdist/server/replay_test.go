@@ -17,6 +17,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/kprop/kprop/internal/krbtest"
 )
 
 const sessions = "../../../testdata/rdist/sessions"
@@ -71,9 +73,7 @@ type deviation struct {
 // TestReplay plays the recorded sessions: the client's octets as they were
 // sent, and the server's and the tree it leaves are to be the recorded ones.
 func TestReplay(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("the recorded trees have several owners: run as root")
-	}
+	krbtest.RequireRoot(t, "the recorded trees have several owners")
 	names, err := filepath.Glob(filepath.Join(sessions, "*", "client-to-server*.bin"))
 	must(t, err)
 	known := contents(t)

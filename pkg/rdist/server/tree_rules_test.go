@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/kprop/kprop/internal/krbtest"
 )
 
 // TestAccountThatIsNotRoot: what an account cannot give away is left, and bits
@@ -60,9 +62,7 @@ func TestAccountThatIsNotRoot(t *testing.T) {
 // TestExistingDirectory: what differs is changed and told, but for what the
 // account cannot do.
 func TestExistingDirectory(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("owners are changed: run as root")
-	}
+	krbtest.RequireRoot(t, "owners are changed")
 	s := newSite(t)
 	path := filepath.Join(s.root, "d")
 	note := func(text string) string { return "\x03hosta: " + path + ": " + text }
