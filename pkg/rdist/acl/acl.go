@@ -81,6 +81,9 @@ type ACL struct {
 	entries []entry
 }
 
+// Len is how many lines grant something.
+func (a *ACL) Len() int { return len(a.entries) }
+
 // Denied is a refusal.
 type Denied struct {
 	Reason string // for the client and the log
