@@ -147,6 +147,9 @@ func TestUnprivileged(t *testing.T) {
 			t.Errorf("the session's process has %s", to)
 		}
 	}
+	if !holdsListener(t, d.Pid, d.Port) || holdsListener(t, pid, d.Port) {
+		t.Error("the session's process, and not the other alone, has the socket that listens")
+	}
 	env := content(t, fmt.Sprintf("/proc/%d/environ", pid))
 	if !strings.Contains(env, "HOME=/nonexistent\x00") || strings.Contains(env, "KRB5") || strings.Contains(env, w.Replica.Dir) {
 		t.Errorf("environment %q", env)
@@ -158,6 +161,26 @@ func TestUnprivileged(t *testing.T) {
 	if content(t, filepath.Join(w.root, "precious")) != "old" || exists("/etc/krdistd-test") {
 		t.Error("something was written that nobody may not")
 	}
+}
+
+// holdsListener reports whether a process has the TCP socket that listens on a
+// port: the tenth field of proc(5)'s table is its inode.
+func holdsListener(t *testing.T, pid, port int) bool {
+	t.Helper()
+	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
+		for line := range strings.Lines(content(t, table)) {
+			f := strings.Fields(line)
+			if len(f) < 10 || f[3] != "0A" || !strings.HasSuffix(f[1], fmt.Sprintf(":%04X", port)) {
+				continue
+			}
+			for _, fd := range must(filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid)))(t) {
+				if to, err := os.Readlink(fd); err == nil && to == "socket:["+f[9]+"]" {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }
 
 // TestGroups: the groups of an account come with it, and no others.

@@ -185,6 +185,8 @@ func (s *Server) failed(log *zap.Logger, what string, err error) {
 // refuse tells the client why it is not served, unless too many are being told
 // that already.
 func (s *Server) refuse(c *transport.Conn, log *zap.Logger, reason, hint string) {
+	// Names in it are the client's.
+	reason, hint = transport.Printable(reason), transport.Printable(hint)
 	fields := []zap.Field{zap.String("reason", reason)}
 	if hint != "" {
 		fields = append(fields, zap.String("hint", hint))

@@ -113,6 +113,9 @@ func inherited(fd int) (net.Conn, error) {
 	return nc, nil
 }
 
+// endTimeout is for how long the end of a session may take to be sent.
+const endTimeout = time.Minute
+
 var errStopped = errors.New("krdistd stops")
 
 // watch makes the session end when the process that listens does, or says so.
@@ -159,7 +162,8 @@ func (p *sessionProcess) run() error {
 	}
 	err = p.serve(s)
 	// Without it the client would take the end for an interruption, and not
-	// believe in it.
+	// believe in it. The deadline of the last answer may have passed.
+	_ = s.SetWriteDeadline(time.Now().Add(endTimeout))
 	_ = s.CloseWrite()
 	_ = s.Close()
 	return err

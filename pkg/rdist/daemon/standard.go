@@ -50,7 +50,7 @@ func RunStandard(debug bool, stderr io.Writer) int {
 		return exitDone
 	case !errors.As(err, &failed):
 		// The client knows of its errors.
-		fmt.Fprintf(stderr, "%s -S: %v\n", Program, err)
+		fmt.Fprintln(stderr, message.Line("", Program+" -S: "+err.Error()))
 	}
 	return exitErrors
 }
