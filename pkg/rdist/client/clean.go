@@ -41,6 +41,9 @@ func (j *job) clean(dir string, opts option.Set) error {
 			if yes {
 				answer = wire.OpYes
 			}
+			if yes && !verify && j.update != nil {
+				j.toBeRemoved(joinPath(dir, l.Text))
+			}
 			if err := j.session.send(answer, ""); err != nil {
 				return err
 			}

@@ -44,6 +44,15 @@
 // a query has just shown to be there is answered by Y and the SHA-256 of its
 // contents in hexadecimal digits, or N if it has none to tell; a file whose
 // digest is equal is not sent. H is answered for the same directory level as Q.
+//
+// With Atomic the server is asked for the word atomic as well, and must grant
+// it (package server says what it means). All entries of a host are staged; if
+// none of them had an error they are switched, then the special and cmdspecial
+// commands run, in the order of the entries, and if none of these fails the
+// update is committed. Otherwise everything is put back: nothing has changed on
+// that host but by the commands that did run. The server answers what is there,
+// not what is staged, so an object that is to be removed and put there again in
+// one update is an error. Notify commands mail at the end.
 package client
 
 import (
@@ -90,6 +99,9 @@ type Options struct {
 
 	MaxHosts   int  // worked on at once; 0: DefaultMaxHosts
 	Sequential bool // one after the other, in the order of Entries (-F)
+	// Atomic makes all entries of a host one update, which is done whole or not
+	// at all. A server that does not have the extension atomic is refused.
+	Atomic bool
 
 	MinFreeBytes, MinFreeFiles int64         // that the server must leave free; 0: no minimum
 	RemoteLog                  string        // logging options for the server (-L); empty: none

@@ -20,6 +20,9 @@ type work struct {
 	files   []string     // for $FILES, the first one first
 	matched map[int]bool // cmdspecial commands by index of which a file was updated
 	opts    option.Set   // of the last install command
+	checks  []check      // special commands that wait for the switch
+	dests   []string     // remote names of the sources
+	mail    *collection  // of a staged entry
 
 	window     int // of questions ahead
 	generation int // of the answers
@@ -28,6 +31,9 @@ type work struct {
 // arrowEntry does an entry -> (4.2).
 func (h *host) arrowEntry(ctx context.Context, entry *distfile.Entry, slow func()) error {
 	w := &work{host: h, ctx: ctx, entry: entry, count: h.report.count, window: h.e.window, generation: 1}
+	if h.update != nil {
+		h.stage(w)
+	}
 	if len(entry.Files) == 0 {
 		label := entry.Label
 		if label == "" {
@@ -40,19 +46,26 @@ func (h *host) arrowEntry(ctx context.Context, entry *distfile.Entry, slow func(
 	if err == nil {
 		err = w.installs()
 	}
-	if err == nil {
-		err = w.cmdSpecials()
-	}
-	for _, c := range entry.Commands {
-		// Also of a session that has failed: its errors are to be known.
-		if c.Kind == distfile.Notify {
-			h.notify(ctx, c.Names, time.Time{})
+	if h.update == nil { // else when it is done
+		if err == nil {
+			err = w.cmdSpecials()
 		}
+		w.notifyAll()
 	}
 	if err == nil && !w.opts.Has(option.IgnLnks) {
 		w.missingLinks()
 	}
 	return err
+}
+
+// notifyAll does the notify commands, also of a session that has failed: its
+// errors are to be known.
+func (w *work) notifyAll() {
+	for _, c := range w.entry.Commands {
+		if c.Kind == distfile.Notify {
+			w.notify(w.ctx, c.Names, time.Time{})
+		}
+	}
 }
 
 // installs runs each install command on each source.

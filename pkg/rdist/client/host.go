@@ -20,6 +20,7 @@ type host struct {
 	report  *report
 	owners  owners
 	session *session // nil: not begun
+	update  *update  // nil: each object takes its place at once
 	err     error    // why there is no session any more
 	buf     []byte   // for contents of files
 	began   time.Time
@@ -33,6 +34,9 @@ func newHost(e *env, t *task) *host {
 		h.report.mail = &collection{dir: e.tempDir}
 	}
 	h.owners = owners{names: e.Names, report: h.report}
+	if e.Atomic && t.kind != distfile.DoubleColon && !e.Global.Has(option.Verify) {
+		h.update = &update{}
+	}
 	return h
 }
 
@@ -66,6 +70,9 @@ func (h *host) run(ctx context.Context, slow func()) {
 			h.err = h.arrowEntry(ctx, entry, slow)
 		}
 		h.report.count.Skipped = h.err != nil
+	}
+	if h.update != nil {
+		h.finish(ctx)
 	}
 	if h.session != nil {
 		h.session.end(true)
@@ -105,6 +112,9 @@ func (h *host) connect(ctx context.Context, slow func()) error {
 		return err
 	}
 	h.session = s
+	if h.update != nil {
+		return h.begin()
+	}
 	return nil
 }
 

@@ -17,6 +17,9 @@ const maxSurplus = 16
 // others (8.8). Both stand before the note, which nothing else causes.
 func (s *session) identify(resync bool) error {
 	question := string(byte(wire.ConfigExtension)) + wire.ExtDigest
+	if s.e.Atomic {
+		question += "," + wire.ExtAtomic
+	}
 	if err := s.send(wire.OpConfig, question); err != nil {
 		return err
 	}
@@ -66,7 +69,7 @@ func (s *session) identified(text string) bool {
 	}
 	s.ours = true
 	for word := range strings.SplitSeq(words, ",") {
-		if word == wire.ExtDigest {
+		if word == wire.ExtDigest || word == wire.ExtAtomic && s.e.Atomic {
 			s.granted = append(s.granted, word)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,6 +22,8 @@ type pair struct {
 	t       *testing.T
 	options server.Options
 	done    chan error
+	serving context.Context                // its end stops the server; nil: nothing does
+	wrap    func(client net.Conn) net.Conn // nil: the connection as it is
 }
 
 func newPair(t *testing.T, root string) *pair {
@@ -32,10 +35,17 @@ func newPair(t *testing.T, root string) *pair {
 
 func (p *pair) Dial(context.Context, string, string) (Session, error) {
 	client, conn := pipe(p.t)
+	ctx := p.serving
+	if ctx == nil {
+		ctx = context.WithoutCancel(p.t.Context())
+	}
 	go func() {
 		defer conn.Close()
-		p.done <- server.Serve(context.WithoutCancel(p.t.Context()), conn, p.options)
+		p.done <- server.Serve(ctx, conn, p.options)
 	}()
+	if p.wrap != nil {
+		return p.wrap(client), nil
+	}
 	return client, nil
 }
 

@@ -26,7 +26,10 @@ type HostResult struct {
 	Entries []*EntryResult
 	// Err is why the session could not begin, or ended early. The entries
 	// behind it were skipped.
-	Err      error
+	Err error
+	// PutBack: with Atomic, the server has put back all that was staged, after
+	// an error. All entries are skipped then, and count no changes.
+	PutBack  bool
 	Slow     bool // others were begun while this one was waited for
 	Duration time.Duration
 }
@@ -46,7 +49,7 @@ func (h *HostResult) AsWanted() bool {
 type EntryResult struct {
 	Label   string
 	Pos     distfile.Position
-	Skipped bool // not or not wholly worked on, since the session had ended
+	Skipped bool // not or not wholly worked on, since the session had ended, or put back
 
 	Installed int // objects that were not there
 	Updated   int // objects that were different

@@ -26,7 +26,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	groups := group(e.Entries, e.Sequential)
+	groups := group(e.Entries, e.Sequential && !e.Atomic)
 	result := &Result{}
 	for _, g := range groups {
 		result.Hosts = append(result.Hosts, g.result)

@@ -203,8 +203,14 @@ func (s *session) start() error {
 			return &overError{text: "the server refused the configuration " + strconv.Quote(text)}
 		}
 	}
-	if s.e.Global.Has(option.Compare) {
-		return s.identify(false)
+	if !s.e.Global.Has(option.Compare) && !s.e.Atomic {
+		return nil
+	}
+	if err := s.identify(false); err != nil {
+		return err
+	}
+	if s.e.Atomic && !s.has(wire.ExtAtomic) {
+		return s.over("%s: the server there cannot stage files: nothing was sent: install krdistd of this version there, or distribute without --atomic", s.host)
 	}
 	return nil
 }

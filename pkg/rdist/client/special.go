@@ -14,32 +14,41 @@ import (
 func (j *job) specials(it *item, printOnly bool) error {
 	remote := j.place.remoteName(it.path)
 	j.rememberFile(it.path, remote, printOnly)
-	for _, c := range j.entry.Commands {
+	for i, c := range j.entry.Commands {
 		if c.Kind != distfile.Special || !names(c, it.path) {
+			continue
+		}
+		if j.update != nil && !printOnly {
+			j.checks = append(j.checks, check{i, it.path, remote})
 			continue
 		}
 		j.report.say(message.Change, `special "%s"`, c.Text)
 		if printOnly {
 			continue
 		}
-		text := j.variables(it.path, remote) + c.Text
-		if err := wire.CheckText(text); err != nil {
-			j.report.fail(`%s: special "%s" cannot be run: %v`, it.path, c.Text, err)
-			continue
-		}
-		j.stale()
-		if err := j.runRemote(wire.OpSpecial, text); err != nil {
+		if err := j.special(c.Text, it.path, remote); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// special runs a special command for a file.
+func (w *work) special(command, path, remote string) error {
+	text := w.variables(path, remote) + command
+	if err := wire.CheckText(text); err != nil {
+		w.report.fail(`%s: special "%s" cannot be run: %v`, path, command, err)
+		return nil
+	}
+	w.stale()
+	return w.runRemote(wire.OpSpecial, text)
+}
+
 // variables is the text for the shell that sets FILE, REMFILE and BASEFILE.
 // krdistd takes them out of it if all are quoted, and expands ~ itself.
-func (j *job) variables(path, remote string) string {
+func (w *work) variables(path, remote string) string {
 	local, there := quote, quoteRemote
-	if j.session.ours {
+	if w.session.ours {
 		local, there = quoteAll, quoteAll
 	}
 	return "FILE=" + local(path) + ";REMFILE=" + there(remote) + ";BASEFILE=" + local(baseName(remote)) + ";export FILE REMFILE BASEFILE;"
@@ -101,7 +110,7 @@ func (w *work) cmdSpecials() error {
 			w.report.fail(`cmdspecial "%s" cannot be run: %v`, c.Text, err)
 			continue
 		}
-		if err := w.cmdSpecial(c.Text); err != nil {
+		if err := w.cmdSpecial(c.Text); err != nil || w.update != nil && w.errors() > 0 {
 			return err
 		}
 	}

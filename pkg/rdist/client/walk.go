@@ -58,6 +58,9 @@ func (w *work) install(source, dest string) error {
 		w.refuse(j.place.target, err)
 		return nil
 	}
+	if w.update != nil {
+		w.dests = append(w.dests, j.place.remoteName(root))
+	}
 	a, err := w.session.ask(j.place.kind, line, j.place.target)
 	if err != nil || !a.ok() {
 		return err
@@ -124,6 +127,9 @@ func (j *job) visit(it *item, opts option.Set) error {
 		return nil
 	case it.problem != "":
 		j.report.fail("%s", it.problem)
+		return nil
+	}
+	if j.update != nil && j.removedBefore(it) {
 		return nil
 	}
 	switch it.answer.Op {
