@@ -47,6 +47,7 @@ type options struct {
 	asHost    bool   // --as-host: authenticate as host/ this host
 	keytab    string // --keytab: with its key in there
 	compress  bool   // --compress
+	atomic    bool   // --atomic: a host gets everything or nothing
 	json      bool   // --json
 	check     bool   // the verb: nothing is changed
 
@@ -173,6 +174,7 @@ func (o *options) flags() *pflag.FlagSet {
 	fs.BoolVar(&o.asHost, "as-host", false, "")
 	fs.StringVar(&o.keytab, "keytab", "", "")
 	fs.BoolVar(&o.compress, "compress", false, "")
+	fs.BoolVar(&o.atomic, "atomic", false, "")
 	fs.BoolVar(&o.json, "json", false, "")
 	fs.BoolVar(&o.help, "help", false, "")
 	fs.BoolVar(&o.version, "version", false, "")

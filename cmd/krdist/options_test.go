@@ -66,8 +66,8 @@ func TestOptions(t *testing.T) {
 		{"", func(o *options) string { return is(say(o.transport, o.asHost, o.check), "kerberos false false") }},
 		{"-P kshell", func(o *options) string { return is(o.transport, "rsh") }},
 		{"--transport=rsh", func(o *options) string { return is(say(o.transport, o.shell), "rsh") }},
-		{"--transport kerberos --port 7550 --as-host --keytab k --compress --json", func(o *options) string {
-			return is(say(o.transport, o.port, o.asHost, o.keytab, o.compress, o.json), "kerberos 7550 true k true true")
+		{"--transport kerberos --port 7550 --as-host --keytab k --compress --atomic --json", func(o *options) string {
+			return is(say(o.transport, o.port, o.asHost, o.keytab, o.compress, o.atomic, o.json), "kerberos 7550 true k true true true")
 		}},
 		{"check -L file=x=all -oremove one", func(o *options) string {
 			return is(say(o.check, o.global, o.args, o.remoteLog == ""), "true remove,verify [one] true")

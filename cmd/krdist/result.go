@@ -21,8 +21,9 @@ type (
 		Host     string      `json:"host"`            // of :: entries the stamp file
 		Stamp    bool        `json:"stamp,omitempty"` // these are :: entries
 		AsWanted bool        `json:"as_wanted"`
-		Error    string      `json:"error,omitempty"` // why the session did not begin, or ended early
-		Slow     bool        `json:"slow,omitempty"`  // others were begun while this one was waited for
+		Error    string      `json:"error,omitempty"`    // why the session did not begin, or ended early
+		PutBack  bool        `json:"put_back,omitempty"` // --atomic: after an error no file has changed there
+		Slow     bool        `json:"slow,omitempty"`     // others were begun while this one was waited for
 		Seconds  float64     `json:"seconds"`
 		Entries  []jsonEntry `json:"entries"`
 	}
@@ -51,7 +52,7 @@ func printJSON(w io.Writer, result *client.Result) error {
 	out := jsonResult{Version: 1, AsWanted: result.AsWanted(), Hosts: []jsonHost{}}
 	for _, h := range result.Hosts {
 		host := jsonHost{
-			Host: message.Line("", h.Host), Stamp: h.Stamp, AsWanted: h.AsWanted(), Error: reason(h.Err), Slow: h.Slow,
+			Host: message.Line("", h.Host), Stamp: h.Stamp, AsWanted: h.AsWanted(), Error: reason(h.Err), PutBack: h.PutBack, Slow: h.Slow,
 			Seconds: h.Duration.Seconds(), Entries: []jsonEntry{},
 		}
 		for _, e := range h.Entries {
@@ -144,7 +145,10 @@ func standing(h *client.HostResult, check bool) string {
 	if errs > 0 && h.Err == nil {
 		parts = append(parts, count(errs, "error"))
 	}
-	if skipped > 0 && len(h.Entries) > 1 {
+	if h.PutBack {
+		parts = append(parts, "everything was put back")
+	}
+	if skipped > 0 && !h.PutBack && len(h.Entries) > 1 {
 		parts = append(parts, fmt.Sprintf("%d of %d entries not done", skipped, len(h.Entries)))
 	}
 	if len(parts) == 0 && check {

@@ -25,6 +25,7 @@ The way to the hosts is krdistd, by Kerberos: --port <port> of it, --compress,
 and who one is: by default of the credential cache, with --as-host or --keytab
 <keytab> host/<this host>. With -P or --transport=rsh it is a remote shell.
 --json prints the result for programs; check compares and changes nothing.
+With --atomic a host gets everything at once, and after any error nothing.
 
 The values for <distopts> are:
 	` + option.All.String() + `
