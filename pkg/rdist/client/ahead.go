@@ -5,13 +5,10 @@ import (
 	"github.com/kprop/kprop/pkg/rdist/wire"
 )
 
-// Bounds of the questions that are asked before the first answer is read: so
-// many octets any pipe takes, so the server, which may wait for its answers to
-// be read, never keeps us from reading them.
-const (
-	maxWindow       = 64
-	maxWindowOctets = 8 << 10
-)
+// maxWindow is how many questions are asked before the first answer is read.
+// They and their octets are few enough for any pipe, so the server, which may
+// wait for its answers to be read, never keeps us from reading them.
+const maxWindow = wire.MaxQuestions
 
 // queue is the objects of one directory in order, which the server is asked
 // for ahead.
@@ -27,8 +24,11 @@ type queue struct {
 func (q *queue) visitAll() error {
 	for {
 		it, err := q.next()
-		if it == nil || err != nil {
+		if err != nil {
 			return err
+		}
+		if it == nil {
+			return q.session.settle()
 		}
 		if err := q.visit(it, q.opts); err != nil {
 			return err
@@ -81,13 +81,16 @@ func (q *queue) ask() error {
 			continue
 		}
 		octets += len(it.name) + 2
-		if len(asked) == q.window || len(asked) > 0 && octets > maxWindowOctets {
+		if len(asked) == q.window || len(asked) > 0 && octets > wire.MaxQuestionsOctets {
 			break
 		}
-		if err := q.session.send(wire.OpQuery, it.name); err != nil {
+		if err := q.session.post(wire.OpQuery, it.name); err != nil {
 			return err
 		}
 		asked = append(asked, it)
+	}
+	if err := q.session.settle(); err != nil {
+		return err
 	}
 	for _, it := range asked {
 		var err error

@@ -53,6 +53,10 @@
 // that host but by the commands that did run. The server answers what is there,
 // not what is staged, so an object that is to be removed and put there again in
 // one update is an error. Notify commands mail at the end.
+//
+// A server that is to be asked for 32 objects is asked for the word ahead, too.
+// If it grants it, small files are sent one after the other, up to 32 KiB of
+// them before the first answer is read. With Atomic it is not asked.
 package client
 
 import (

@@ -30,6 +30,9 @@ func (j *job) directory(it *item, opts option.Set, owner, group string, existed 
 	if fits, err := j.fitsDepth(it); err != nil || !fits {
 		return err
 	}
+	if err := j.expect(len(names)); err != nil {
+		return err
+	}
 	notes := j.report.notes
 	a, err := j.session.ask(wire.OpDirectory, header.String(), it.path)
 	if err != nil || !a.ok() {

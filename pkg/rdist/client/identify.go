@@ -1,6 +1,7 @@
 package client
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/kprop/kprop/pkg/rdist/wire"
@@ -16,10 +17,7 @@ const maxSurplus = 16
 // errors (8.6, recorded as 65), and E, to which it waits for an answer, behind
 // others (8.8). Both stand before the note, which nothing else causes.
 func (s *session) identify(resync bool) error {
-	question := string(byte(wire.ConfigExtension)) + wire.ExtDigest
-	if s.e.Atomic {
-		question += "," + wire.ExtAtomic
-	}
+	question := string(byte(wire.ConfigExtension)) + strings.Join(s.wanted(), ",")
 	if err := s.send(wire.OpConfig, question); err != nil {
 		return err
 	}
@@ -69,7 +67,7 @@ func (s *session) identified(text string) bool {
 	}
 	s.ours = true
 	for word := range strings.SplitSeq(words, ",") {
-		if word == wire.ExtDigest || word == wire.ExtAtomic && s.e.Atomic {
+		if slices.Contains(s.wanted(), word) {
 			s.granted = append(s.granted, word)
 		}
 	}
@@ -92,4 +90,13 @@ func (s *session) uncertain() error {
 		return nil
 	}
 	return s.identify(true)
+}
+
+// wanted are the words that the server is asked for. What is staged is sent
+// step by step.
+func (s *session) wanted() []string {
+	if s.e.Atomic {
+		return []string{wire.ExtDigest, wire.ExtAtomic}
+	}
+	return []string{wire.ExtDigest, wire.ExtAhead}
 }

@@ -86,6 +86,9 @@ func (j *job) transfer(it *item, opts option.Set, owner, group string, existed b
 	if !j.mayBeSent(it, header) {
 		return unknown, nil
 	}
+	if j.mayGoAhead(it, opts, st.Size) {
+		return unknown, j.sendAhead(it, opts, header, f, existed)
+	}
 	a, err := j.session.ask(wire.OpRegular, header.String(), it.path)
 	if err != nil || !a.ok() {
 		return unknown, err
@@ -123,12 +126,7 @@ func (j *job) sendContents(it *item, f io.Reader, size int64) (whole bool, err e
 		part := buf[:min(left, int64(len(buf)))]
 		if problem == "" {
 			n, err := io.ReadFull(f, part)
-			switch {
-			case err == io.EOF || err == io.ErrUnexpectedEOF:
-				problem = "File changed size"
-			case err != nil:
-				problem = "read failed: " + osutil.Reason(err)
-			}
+			problem = unreadable(err)
 			clear(part[n:])
 		} else {
 			clear(part)
@@ -148,6 +146,17 @@ func (j *job) sendContents(it *item, f io.Reader, size int64) (whole bool, err e
 		return false, j.session.send(wire.OpError, "")
 	}
 	return true, j.session.send(wire.OpAck, "")
+}
+
+// unreadable tells why a file has not all of its contents.
+func unreadable(err error) string {
+	switch {
+	case err == io.EOF || err == io.ErrUnexpectedEOF:
+		return "File changed size"
+	case err != nil:
+		return "read failed: " + osutil.Reason(err)
+	}
+	return ""
 }
 
 // received reads what became of a file that was sent.

@@ -26,11 +26,13 @@ type session struct {
 	conn    *wire.Conn
 	report  *report
 
-	ours    bool     // the server has answered as our own one does
-	asked   bool     // whether it is, is known
-	granted []string // extensions
-	inData  bool     // the server takes all that is sent for contents of a file
-	debug   bool     // each line is told
+	ours    bool           // the server has answered as our own one does
+	asked   bool           // whether it is, is known
+	granted []string       // extensions
+	late    []func() error // read the answers to what was sent ahead, in order
+	unread  int            // octets that were sent ahead
+	inData  bool           // the server takes all that is sent for contents of a file
+	debug   bool           // each line is told
 }
 
 // overError says why a session is over.
@@ -148,6 +150,14 @@ func (s *session) outOfStep(where string, l wire.Line) error {
 // send sends a request for which nothing is awaited yet. What cannot be sent
 // has been refused before; if not, the session ends rather than go on without.
 func (s *session) send(op byte, text string) error {
+	if err := s.settle(); err != nil {
+		return err
+	}
+	return s.post(op, text)
+}
+
+// post is send also while answers are still to be read.
+func (s *session) post(op byte, text string) error {
 	if err := wire.CheckText(text); err != nil {
 		return s.over("%q cannot be sent: %v", text, err)
 	}

@@ -37,8 +37,10 @@ func (s *session) clean(line wire.Line) error {
 	if err := s.ack(); err != nil {
 		return err
 	}
-	for _, name := range all {
-		if err := s.cleanEntry(in, name, option.Set(number)); err != nil {
+	for len(all) > 0 {
+		some := all[:s.questions(all)]
+		all = all[len(some):]
+		if err := s.cleanEntries(in, some, option.Set(number)); err != nil {
 			return err
 		}
 	}
@@ -48,18 +50,52 @@ func (s *session) clean(line wire.Line) error {
 	return s.await("clean")
 }
 
-func (s *session) cleanEntry(in level, name string, o option.Set) error {
-	e := &entry{dir: in.from, borrowed: true, name: name, text: in.text + "/" + name, at: in.place}
-	e.at.names = []string{name}
-	if s.update != nil && s.update.owns(e) {
-		return nil
+// questions is for how many of the names the client is asked before its answers
+// are read.
+func (s *session) questions(names []string) int {
+	if !s.extends(wire.ExtAhead) {
+		return 1
 	}
-	if err := wire.CheckText(name); err != nil {
-		return s.note("%s: it is kept, the name cannot be sent: %v", e.text, err)
+	names = names[:min(len(names), wire.MaxQuestions)]
+	octets := 0
+	for i, name := range names {
+		if octets += len(name) + 2; octets > wire.MaxQuestionsOctets {
+			return max(i, 1)
+		}
 	}
-	if err := s.conn.Write(wire.OpQuery, name); err != nil {
-		return err
+	return len(names)
+}
+
+// cleanEntries asks for some entries, and removes those that are to go.
+func (s *session) cleanEntries(in level, names []string, o option.Set) error {
+	asked := make([]*entry, 0, len(names))
+	for _, name := range names {
+		e := &entry{dir: in.from, borrowed: true, name: name, text: in.text + "/" + name, at: in.place}
+		e.at.names = []string{name}
+		if s.update != nil && s.update.owns(e) {
+			continue
+		}
+		if err := wire.CheckText(name); err != nil {
+			if err := s.note("%s: it is kept, the name cannot be sent: %v", e.text, err); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := s.conn.Write(wire.OpQuery, name); err != nil {
+			return err
+		}
+		asked = append(asked, e)
 	}
+	for _, e := range asked {
+		if err := s.cleanEntry(e, o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// cleanEntry does what the client answers for an entry.
+func (s *session) cleanEntry(e *entry, o option.Set) error {
 	line, err := s.read()
 	switch {
 	case err != nil:

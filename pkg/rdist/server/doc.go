@@ -60,6 +60,15 @@
 // The answer is N if there is no such file, or if it is no regular one, and an
 // error if it cannot be read.
 //
+// ahead: a small file, of at most 16 KiB, comes with its contents right behind
+// its line, and the next requests may come before the answer was read:
+//
+//	C r<as R>           S ^E, or what else R is answered in the end
+//	C <contents>^E
+//
+// A file that is refused is read all the same. While cleaning, up to 64
+// questions of together 8 KiB are asked before the first answer is read.
+//
 // atomic: an update that is all or nothing. After it was granted,
 //
 //	C cXatomic begin    S ^E

@@ -2,6 +2,8 @@ package server
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"io"
 	"os"
 	"time"
@@ -46,14 +48,45 @@ func (s *session) regular(line wire.Line) error {
 	if err := s.ack(); err != nil {
 		return err
 	}
-	if err := a.receive(); err != nil {
-		return err
-	}
-	complete, err := s.confirmed(a.entry.text)
-	if err != nil || !complete {
+	if complete, err := a.arrive(); err != nil || !complete {
 		return err
 	}
 	return a.finish()
+}
+
+// regularAhead receives a file whose contents were sent without waiting for
+// leave. They are read in any case.
+func (s *session) regularAhead(line wire.Line) error {
+	o, err := wire.ParseObject(line.Text)
+	if err == nil && o.Size > wire.MaxAhead {
+		err = fmt.Errorf("a file of %d octets was sent without waiting for leave", o.Size)
+	}
+	if err != nil {
+		return &fatal{err.Error()} // nobody knows where the contents end
+	}
+	a := &arrival{s: s, o: o, options: option.Set(o.Options)}
+	defer a.close()
+	failed := a.begin()
+	var told *refused
+	if failed != nil && !errors.As(failed, &told) {
+		return failed
+	}
+	complete, err := a.arrive()
+	switch {
+	case err != nil || !complete:
+		return err
+	case failed != nil:
+		return failed
+	}
+	return a.finish()
+}
+
+// arrive reads the contents and the client's word on them.
+func (a *arrival) arrive() (complete bool, err error) {
+	if err := a.receive(); err != nil {
+		return false, err
+	}
+	return a.s.confirmed(a.entry.text)
 }
 
 // begin does all that can fail before the contents come.

@@ -221,6 +221,10 @@ func (s *session) request(line wire.Line) error {
 		return s.special(line)
 	case wire.OpCmdSpecial:
 		return s.cmdSpecial(line)
+	case wire.OpAhead:
+		if s.extends(wire.ExtAhead) {
+			return s.regularAhead(line)
+		}
 	case wire.OpDigest:
 		if s.extends(wire.ExtDigest) {
 			return s.digest(line)

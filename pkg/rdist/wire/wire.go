@@ -35,6 +35,7 @@ const (
 	OpFile       = 'F'
 	OpCommand    = 'C'
 
+	OpAhead  = 'r' // not of rdist: OpRegular with the contents right behind, if ExtAhead was granted
 	OpDigest = 'H' // not of rdist: asks for the SHA-256 of a file, if ExtDigest was granted
 
 	OpYes      = 'Y' // it is there; remove it
@@ -56,7 +57,17 @@ const (
 // The words of ConfigExtension.
 const (
 	ExtDigest = "digest" // OpDigest is answered
+	ExtAhead  = "ahead"  // OpAhead is taken, and while cleaning many questions come before the first answer
 	ExtAtomic = "atomic" // ConfigExtension takes this word, a blank, and one of those below
+)
+
+// Bounds of what is sent before an answer is read, in octets: any pipe takes so
+// much of questions, and of files besides. A file of more than MaxAhead is not
+// sent by OpAhead.
+const (
+	MaxQuestions       = 64
+	MaxQuestionsOctets = 8 << 10
+	MaxAhead           = 16 << 10
 )
 
 // What follows ExtAtomic and a blank.

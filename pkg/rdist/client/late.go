@@ -1,0 +1,81 @@
+package client
+
+import (
+	"io"
+	"slices"
+
+	"github.com/kprop/kprop/pkg/rdist/distfile"
+	"github.com/kprop/kprop/pkg/rdist/option"
+	"github.com/kprop/kprop/pkg/rdist/wire"
+)
+
+// maxUnread is how many octets of files are sent before an answer is read.
+// With the questions behind them any pipe takes them, so that the server never
+// keeps us from reading its answers.
+const maxUnread = 32 << 10
+
+// manyObjects is from how many objects on a server is asked whether files may
+// be sent ahead.
+const manyObjects = 32
+
+// expect is told that so many objects are to come.
+func (j *job) expect(n int) error {
+	if j.objects+n < manyObjects || j.session.asked {
+		return nil
+	}
+	return j.session.identify(false)
+}
+
+// mayGoAhead reports whether a file may be sent without waiting for the server:
+// a small one of which nothing else depends on the answer.
+func (j *job) mayGoAhead(it *item, opts option.Set, size int64) bool {
+	return size <= wire.MaxAhead && it.st.Nlink < 2 && opts&(option.Compare|option.Verify|option.SaveTargets) == 0 &&
+		j.session.has(wire.ExtAhead) &&
+		!slices.ContainsFunc(j.entry.Commands, func(c distfile.Command) bool { return c.Kind == distfile.Special })
+}
+
+// sendAhead sends a small file, and leaves the answer for later.
+func (j *job) sendAhead(it *item, opts option.Set, header wire.Object, f io.Reader, existed bool) error {
+	if err := j.ctx.Err(); err != nil {
+		return j.session.lost(err)
+	}
+	contents := j.buffer()[:header.Size]
+	if _, err := io.ReadFull(f, contents); err != nil {
+		j.report.fail("%s: %s", it.path, unreadable(err))
+		return nil
+	}
+	s, line := j.session, header.String()
+	size := len(line) + len(contents) + 4
+	if s.unread+size > maxUnread {
+		if err := s.settle(); err != nil {
+			return err
+		}
+	}
+	if err := s.post(wire.OpAhead, line); err != nil {
+		return err
+	}
+	if _, err := s.conn.Data().Write(contents); err != nil {
+		return s.lostWriting(err)
+	}
+	j.count.Octets += header.Size
+	j.octets += header.Size
+	j.progress(Sent, it.path)
+	s.unread += size
+	s.late = append(s.late, func() error {
+		_, err := j.received(it, opts, existed)
+		return err
+	})
+	return s.post(wire.OpAck, "")
+}
+
+// settle reads the answers to all that was sent ahead.
+func (s *session) settle() error {
+	late := s.late
+	s.late, s.unread = nil, 0
+	for _, read := range late {
+		if err := read(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
