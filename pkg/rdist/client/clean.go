@@ -2,6 +2,7 @@ package client
 
 import (
 	"errors"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -13,8 +14,9 @@ import (
 )
 
 // clean has the server remove from the directory what is not in dir here
-// (8.7). The server asks for each name that it has.
-func (j *job) clean(dir string, opts option.Set) error {
+// (8.7). The server asks for each name that it has; names are those that were
+// here when the directory was read, sorted.
+func (j *job) clean(dir string, names []string, opts option.Set) error {
 	verify := opts.Has(option.Verify)
 	text := "0"
 	if verify {
@@ -32,7 +34,8 @@ func (j *job) clean(dir string, opts option.Set) error {
 		}
 		switch l.Op {
 		case wire.OpQuery:
-			yes := j.extraneous(dir, l.Text)
+			_, here := slices.BinarySearch(names, l.Text)
+			yes := !here && j.extraneous(dir, l.Text)
 			if yes && verify {
 				j.count.Outdated++
 				j.wanting = true

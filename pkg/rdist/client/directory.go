@@ -40,7 +40,7 @@ func (j *job) directory(it *item, opts option.Set, owner, group string, existed 
 	}
 	j.countDirectory(opts, existed, j.report.notes > notes || a == logged)
 	if existed && opts.Has(option.Remove) {
-		if err := j.clean(it.path, opts); err != nil {
+		if err := j.clean(it.path, names, opts); err != nil {
 			return err
 		}
 	}
