@@ -53,8 +53,9 @@ torture: testdeps ## propagate under more than 2000 faults while a KDC is asked;
 	@# Where no package is named, go test prints the tally also of a success.
 	cd cmd/kpropd && KPROP_REQUIRE_MIT=1 $(GO) test -count=1 -timeout 60m -run '^TestTorture' -args -torture
 
-bench: deps build ## measure against the MIT programs
-	@$(GO) run ./internal/krbtest/bench
+bench: build ## measure against the MIT programs and rsync (BENCH="-only krdist -files 5000 -mib 100")
+	@.ci/deps rsync
+	@$(GO) run ./internal/krbtest/bench $(BENCH)
 
 demo: deps build ## propagate a throw-away realm on this machine and show what happens
 	@$(GO) run ./internal/krbtest/demo

@@ -1,5 +1,6 @@
-// Bench measures our kprop and kpropd against MIT's in the same call, on this
-// machine's loopback: alternating runs, medians, and the ratio of the two.
+// Bench measures our kprop and kpropd against MIT's, and our krdist and krdistd
+// against rsync, in the same call, on this machine's loopback: alternating runs,
+// medians, and the ratio of the two.
 // "make bench" builds the programs and runs it.
 package main
 
@@ -29,8 +30,20 @@ func main() {
 	flag.IntVar(&b.runs, "runs", 5, "runs of each pair")
 	flag.StringVar(&b.bin, "bin", "bin", "folder with our programs")
 	enctypes := flag.String("enctypes", "aes256-cts-hmac-sha1-96,aes256-cts-hmac-sha384-192", "enctypes, separated by commas")
+	only := flag.String("only", "", "kprop or krdist: measure nothing else")
+	r := rdist{bench: &b}
+	flag.IntVar(&r.files, "files", 50_000, "small files to distribute")
+	flag.IntVar(&r.mib, "mib", 1024, "MiB to distribute in 20 files")
+	flag.IntVar(&r.rounds, "rounds", 3, "runs of each way to distribute")
 	flag.Parse()
-	if err := b.run(strings.Split(*enctypes, ",")); err != nil {
+	var err error
+	if *only != "krdist" {
+		err = b.run(strings.Split(*enctypes, ","))
+	}
+	if err == nil && *only != "kprop" {
+		err = r.run()
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
