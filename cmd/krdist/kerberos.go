@@ -1,8 +1,6 @@
 package main
 
 import (
-	"context"
-
 	"github.com/kprop/kprop/pkg/profile"
 	"github.com/kprop/kprop/pkg/rdist/client"
 	"github.com/kprop/kprop/pkg/transport"
@@ -19,36 +17,5 @@ func (p *program) kerberos() (client.Dialer, error) {
 	if p.compress {
 		d.Compress = []string{transport.CompressZstd}
 	}
-	return kerberosDialer{d}, nil
+	return client.Kerberos{Dialer: d}, nil
 }
-
-type kerberosDialer struct{ *transport.Dialer }
-
-func (d kerberosDialer) Dial(ctx context.Context, login, host string) (client.Session, error) {
-	// ctx ends with the dialing; the stream goes on.
-	dialing, established := context.WithCancel(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(ctx, established)
-	stream, err := d.Dialer.Dial(dialing, login, host)
-	if !stop() {
-		err = ctx.Err()
-	}
-	if err != nil {
-		established()
-		return nil, err
-	}
-	return &kerberosSession{stream, established}, nil
-}
-
-// kerberosSession ends what watched over the dialing with the stream.
-type kerberosSession struct {
-	*transport.Stream
-	end context.CancelFunc
-}
-
-func (s *kerberosSession) Close() error {
-	defer s.end()
-	return s.Stream.Close()
-}
-
-// Abort has Close not wait for the server.
-func (s *kerberosSession) Abort() { s.end() }
