@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kprop/kprop/internal/config"
+	"github.com/kprop/kprop/pkg/schedule"
 )
 
 // newConfigCommand makes "kprop config", which looks at the configuration file
@@ -46,7 +47,7 @@ func configVerb(name, short, long string, do func(*cobra.Command, *config.Config
 			if len(args) > 0 {
 				path = args[0]
 			}
-			c, err := config.Load(path)
+			c, err := config.LoadChecked(path, configChecks())
 			if err != nil {
 				fmt.Fprintln(cmd.ErrOrStderr(), err)
 				return exitCode(1)
@@ -57,6 +58,9 @@ func configVerb(name, short, long string, do func(*cobra.Command, *config.Config
 	cmd.Flags().StringVarP(&file, "config", "c", defaultConfig, "configuration `file`, if no FILE is given")
 	return cmd
 }
+
+// configChecks look also at the distfile.
+func configChecks() config.Checks { return config.Checks{Distfile: schedule.CheckDistfile} }
 
 func configShow(cmd *cobra.Command, c *config.Config) error { return c.Show(cmd.OutOrStdout()) }
 

@@ -33,7 +33,7 @@ func testMain(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	build := exec.Command("go", "build", "-trimpath", "-o", dir+"/", "../kprop", "../kpropd")
+	build := exec.Command("go", "build", "-trimpath", "-o", dir+"/", "../kprop", "../kpropd", "../krdistd")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "build: %v\n%s", err, out)

@@ -79,7 +79,7 @@ func serveLog(w *os.File) *zap.Logger {
 }
 
 func (s *serving) run(ctx context.Context) error {
-	cfg, err := config.Load(s.config)
+	cfg, err := config.LoadChecked(s.config, configChecks())
 	if err != nil {
 		fmt.Fprintln(s.stderr, err)
 		return exitFailed
@@ -98,7 +98,7 @@ func (s *serving) run(ctx context.Context) error {
 	tcp := &tcpListener{log: s.log}
 	service, err := schedule.NewService(schedule.ServiceOptions{
 		Config: cfg, Store: store, StateDir: s.stateDir, Log: s.log,
-		Load:     func() (*config.Config, error) { return config.Load(s.config) },
+		Load:     func() (*config.Config, error) { return config.LoadChecked(s.config, configChecks()) },
 		Reloaded: func(c *config.Config) error { return tcp.listen(c.Listen) },
 	})
 	if err != nil {

@@ -88,6 +88,9 @@ func checkLine(doc *status.Document) string {
 		if lines := cleanLines(realm.Error); len(lines) > 0 {
 			noDump += fmt.Sprintf("; the last dump of %s failed (%s)", clean(realm.Name), lines[0])
 		}
+		if f := realm.Files; f != nil && f.State == status.Failing {
+			noDump += fmt.Sprintf("; the files of %s fail", clean(realm.Name))
+		}
 		for j := range realm.Replicas {
 			r := &realm.Replicas[j]
 			n.add(r)

@@ -100,7 +100,47 @@ func realmLines(r *status.Realm, now time.Time, s surface) []string {
 		p.add(2, red, "the last dump failed, and nothing new is sent:")
 		p.addTrouble(4, r.Error, r.Findings)
 	}
+	filesLines(&p, r.Files, now)
 	return append(head, p.lines(s)...)
+}
+
+// mostFilesHosts is how many hosts are told of whose files fail.
+const mostFilesHosts = 5
+
+// filesLines is how the files of the distfile stand.
+func filesLines(p *paragraphs, f *status.Files, now time.Time) {
+	if f == nil {
+		return
+	}
+	var failing []status.FilesHost
+	for _, h := range f.Hosts {
+		if !h.OK {
+			failing = append(failing, h)
+		}
+	}
+	hosts := plural(len(f.Hosts), "host")
+	switch {
+	case f.State == status.Failing && f.Error != "":
+		p.add(2, red, "files: failing since "+ago(f.FailingSince, now)+", none was compared:")
+		p.addLines(4, red, cleanLines(f.Error))
+	case f.State == status.Failing:
+		p.add(2, red, fmt.Sprintf("files: failing since %s, on %d of %s:", ago(f.FailingSince, now), len(failing), hosts))
+		for _, h := range failing[:min(len(failing), mostFilesHosts)] {
+			p.add(4, red, clean(h.Host)+": "+clean(h.Error))
+		}
+		if more := len(failing) - mostFilesHosts; more > 0 {
+			p.add(4, red, fmt.Sprintf("and %d more", more))
+		}
+	case f.State == status.Behind:
+		p.add(2, plain, "files: not compared yet")
+		return
+	case len(f.Hosts) == 0:
+		p.add(2, plain, "files: being compared now")
+		return
+	default:
+		p.add(2, plain, fmt.Sprintf("files: current on %s, compared %s", hosts, ago(f.LastRun, now)))
+	}
+	p.addFindings(6, f.Findings)
 }
 
 func replicaRow(r *status.Replica, now time.Time) []cell {
@@ -267,10 +307,14 @@ func (p *paragraphs) addTrouble(indent int, text string, findings []status.Findi
 		lines[i] = withoutProgram(lines[i])
 	}
 	p.addLines(indent, red, lines[:min(len(lines), most)])
+	p.addFindings(indent+2, findings)
+}
+
+func (p *paragraphs) addFindings(indent int, findings []status.Finding) {
 	for _, f := range findings {
-		p.addLines(indent+2, plain, cleanLines(f.Problem))
+		p.addLines(indent, plain, cleanLines(f.Problem))
 		for _, remedy := range f.Remedy {
-			p.addLines(indent+6, plain, cleanLines(remedy))
+			p.addLines(indent+4, plain, cleanLines(remedy))
 		}
 	}
 }

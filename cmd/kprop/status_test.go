@@ -266,6 +266,8 @@ func FuzzStatusLines(f *testing.F) {
 		doc.ConfigError, doc.HookError = fault, remedy
 		r := &doc.Realms[0]
 		r.Name, r.Error = name, fault
+		r.Files = &status.Files{State: status.Failing, Hosts: []status.FilesHost{{Host: name, Error: fault}},
+			Findings: []status.Finding{{Problem: fault, Remedy: []string{remedy}}}}
 		x := &r.Replicas[2]
 		x.Name, x.Address, x.Last = name, remedy, &status.Attempt{Error: fault, Findings: []status.Finding{{Problem: fault, Remedy: []string{remedy}}}}
 		attempts := []status.Attempt{{Replica: name, Reason: status.Reason(remedy), Error: fault}}

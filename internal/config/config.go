@@ -34,6 +34,8 @@ type Realm struct {
 	Dump        string        // path of the dump; empty: in the state directory
 	Database    string        // as kdb5_util's -d; empty: kdc.conf's
 	KDB5Util    string        // path of kdb5_util; empty: searched
+	Files       string        // path of a distfile, whose files are kept current too; empty: none
+	FilesPort   string        // of krdistd, number or service name; empty: krdist, or 755
 	Replicas    []Replica
 }
 

@@ -89,6 +89,8 @@ keytab: FILE:/etc/kprop.keytab
 dump: /var/tmp/dump
 database: /srv/krb5/principal
 kdb5_util: /opt/krb5/sbin/kdb5_util
+files: /etc/kprop/distfile
+files_port: 1755
 listen: {address: "[2001:db8::1]:8754", tls_cert: /etc/kprop/c, tls_key: /etc/kprop/k, token_file: /etc/kprop/t}
 hooks:
   failure: {command: [/bin/a, -n, 5, "two\nlines \e", "true", ""], after: 7}
@@ -138,6 +140,8 @@ func TestEveryKey(t *testing.T) {
 			Dump:        "/var/tmp/dump",
 			Database:    "/srv/krb5/principal",
 			KDB5Util:    "/opt/krb5/sbin/kdb5_util",
+			Files:       "/etc/kprop/distfile",
+			FilesPort:   "1755",
 			Replicas: []config.Replica{
 				{Name: "kdc2.example.com:7540", Host: "kdc2.example.com", Port: "7540", Enabled: true},
 				{Name: "2001:db8::5", Host: "2001:db8::5", Enabled: true},

@@ -15,12 +15,20 @@ const MaxSize = 1 << 20
 // Load reads the regular file at path. The error joins one *Error for each
 // thing that is wrong, in the order of the file. Where there is no file, it
 // wraps fs.ErrNotExist.
-func Load(path string) (*Config, error) {
+func Load(path string) (*Config, error) { return LoadChecked(path, Checks{}) }
+
+// Checks look at what the file only names. Each may be nil.
+type Checks struct {
+	Distfile func(path string) error // of files; the error is one line
+}
+
+// LoadChecked is Load with checks, whose errors are among those of the file.
+func LoadChecked(path string, checks Checks) (*Config, error) {
 	text, err := read(path)
 	if err != nil {
 		return nil, err
 	}
-	return Parse(path, text)
+	return parse(path, text, checks)
 }
 
 func read(path string) ([]byte, error) {

@@ -7,8 +7,10 @@ import (
 // Parse reads text, the content of the file name. The error joins one *Error
 // for each thing that is wrong, in the order of the file. Text above MaxSize
 // is refused.
-func Parse(name string, text []byte) (*Config, error) {
-	r := &reader{problems: problems{file: name}}
+func Parse(name string, text []byte) (*Config, error) { return parse(name, text, Checks{}) }
+
+func parse(name string, text []byte, checks Checks) (*Config, error) {
+	r := &reader{problems: problems{file: name}, checks: checks}
 	root := r.document(text)
 	if root == nil {
 		return nil, r.err()
@@ -23,7 +25,8 @@ func Parse(name string, text []byte) (*Config, error) {
 // reader walks the nodes of a file and collects what is wrong.
 type reader struct {
 	problems
-	files []named
+	files  []named
+	checks Checks
 }
 
 // complain notes what is wrong at a node.

@@ -37,6 +37,7 @@ func (r *reader) settings(m mapping, s *settings) {
 	m.duration("idle_timeout", &s.IdleTimeout, time.Second, time.Hour, "")
 	m.checked("keytab", &s.Keytab, "an absolute path, which may have FILE: or WRFILE: in front", keytabProblem)
 	m.file("kdb5_util", &s.KDB5Util)
+	r.port(m, "files_port", &s.FilesPort)
 	r.note(m, "keytab", "the keytab", s.Keytab)
 	r.note(m, "kdb5_util", "the program", s.KDB5Util)
 	r.timezone(m, s)
@@ -118,9 +119,16 @@ func (r *reader) identity(m mapping, s *settings) {
 	m.checked("realm", &s.Name, allowedRealm, realmProblem)
 	m.file("dump", &s.Dump)
 	m.file("database", &s.Database)
+	m.file("files", &s.Files)
+	r.note(m, "files", "the distfile", s.Files)
 	r.note(m, "dump", theDump, s.Dump)
 	r.note(m, "database", theDatabase, s.Database)
 	r.replicas(m, s)
+	if n, ok := m.value("files"); ok && s.Files != "" && r.checks.Distfile != nil {
+		if err := r.checks.Distfile(s.Files); err != nil {
+			r.complain(n, m.key("files"), err.Error(), "")
+		}
+	}
 }
 
 // realms reads the list n, for which the keys beside it are defaults.

@@ -55,7 +55,7 @@ func (r *reader) replica(n *yaml.Node, path string, s *settings) (Replica, bool)
 	m.checked("principal", &replica.Principal, "a principal such as host/kdc2.example.com@EXAMPLE.COM", principalProblem)
 	m.checked("name", &replica.Name, allowedName, nameProblem)
 	m.boolean("enabled", &replica.Enabled)
-	r.port(m, &replica.Port)
+	r.port(m, "port", &replica.Port)
 	r.rate(m, &replica.RateLimit)
 	if n, ok := m.value("schedule"); ok {
 		if spec, ok := r.text(n, m.key("schedule"), allowedSchedule); ok {
@@ -89,17 +89,17 @@ func (r *reader) defaultName(n *yaml.Node, path string, replica *Replica) bool {
 	return true
 }
 
-func (r *reader) port(m mapping, dst *string) {
-	n, ok := m.value("port")
+func (r *reader) port(m mapping, key string, dst *string) {
+	n, ok := m.value(key)
 	if !ok {
 		return
 	}
-	s, ok := r.scalar(n, m.key("port"), allowedPort)
+	s, ok := r.scalar(n, m.key(key), allowedPort)
 	if !ok {
 		return
 	}
 	if problem := portProblem(s); problem != "" {
-		r.complain(n, m.key("port"), quote(s)+" "+problem, allowedPort)
+		r.complain(n, m.key(key), quote(s)+" "+problem, allowedPort)
 		return
 	}
 	*dst = s

@@ -68,7 +68,7 @@ func TestSampleUncommented(t *testing.T) {
 	if err := standard.Show(&plain); err != nil {
 		t.Fatal(err)
 	}
-	examples := []string{"replicas", "realms", "realm", "keytab", "dump", "database", "kdb5_util", "listen", "hooks"}
+	examples := []string{"replicas", "realms", "realm", "keytab", "dump", "database", "kdb5_util", "files", "files_port", "listen", "hooks"}
 	for i, block := range sampleBlocks(t) {
 		key, _, _ := strings.Cut(block, ":")
 		text := block

@@ -13,12 +13,12 @@ type section struct {
 }
 
 // realmIdentity are the keys that make sense for one realm only.
-var realmIdentity = []string{"realm", "replicas", "dump", "database"}
+var realmIdentity = []string{"realm", "replicas", "dump", "database", "files"}
 
 // realmDefaults are the keys that may stand beside realms, for all of them.
 var realmDefaults = []string{
 	"schedule", "timezone", "jitter", "on_change", "settle", "min_interval", "refresh",
-	"parallel", "retry", "idle_timeout", "keytab", "kdb5_util",
+	"parallel", "retry", "idle_timeout", "keytab", "kdb5_util", "files_port",
 }
 
 const exampleHook = "{command: [/usr/local/bin/alert, --page]}"
@@ -48,7 +48,7 @@ var synonyms = map[string]string{
 	"slaves": "replicas", "secondaries": "replicas", "hosts": "replicas", "servers": "replicas",
 	"hostname": "host", "ip": "address", "bandwidth": "rate_limit", "bwlimit": "rate_limit",
 	"concurrency": "parallel", "workers": "parallel", "timeout": "idle_timeout",
-	"dump_file": "dump", "cert": "tls_cert", "token": "token_file", "backoff": "retry",
+	"dump_file": "dump", "distfile": "files", "cert": "tls_cert", "token": "token_file", "backoff": "retry",
 }
 
 // unknown says what is wrong with a key that the section does not have.

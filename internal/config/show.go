@@ -78,21 +78,28 @@ func (p *printer) realm(indent string, r *Realm) {
 	p.optional(indent, "dump", r.Dump, "in the state directory")
 	p.optional(indent, "database", r.Database, "that of kdc.conf")
 	p.optional(indent, "kdb5_util", r.KDB5Util, "it is searched for")
+	p.optional(indent, "files", r.Files, "only the database is kept current")
+	p.port(indent, "files_port", r.FilesPort, "krdist, or 755")
 	p.line(indent + "replicas:")
 	for i := range r.Replicas {
 		p.item(indent+"  ", func(p *printer, indent string) { p.replica(indent, &r.Replicas[i]) })
 	}
 }
 
+// port is optional, and a number is written as one.
+func (p *printer) port(indent, key, value, without string) {
+	if isDigits(value) {
+		p.line(indent + key + ": " + value)
+		return
+	}
+	p.optional(indent, key, value, without)
+}
+
 func (p *printer) replica(indent string, r *Replica) {
 	p.text(indent, "name", r.Name)
 	p.text(indent, "host", r.Host)
 	p.optional(indent, "address", r.Address, "host is connected to")
-	if isDigits(r.Port) {
-		p.line(indent + "port: " + r.Port)
-	} else {
-		p.optional(indent, "port", r.Port, "krb5_prop, or 754")
-	}
+	p.port(indent, "port", r.Port, "krb5_prop, or 754")
 	p.optional(indent, "principal", r.Principal, "host/ and the canonical name of the host")
 	if r.Schedule == nil {
 		p.comment(indent, "schedule: not set; that of the realm")

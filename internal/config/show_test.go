@@ -78,6 +78,8 @@ idle_timeout: 1m
 # dump: not set; in the state directory
 # database: not set; that of kdc.conf
 # kdb5_util: not set; it is searched for
+# files: not set; only the database is kept current
+# files_port: not set; krdist, or 755
 replicas:
   - name: "kdc2.example.com:7540"
     host: kdc2.example.com

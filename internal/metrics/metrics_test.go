@@ -35,6 +35,7 @@ func example() *status.Document {
 			Runs: map[string]uint64{"schedule": 4, "change": 1}, Skipped: map[string]uint64{"busy": 2},
 			Database: status.Database{Serial: 3, Principals: 1000, Policies: 4, Bytes: 250000, Changed: start, Dumped: start.Add(time.Hour)},
 			Stages:   []status.Stage{{Name: "dump", Seconds: 0.5}, {Name: "verify", Seconds: 0.25}},
+			Files:    &status.Files{Hosts: []status.FilesHost{{Host: "kdc2", OK: true, Success: start}, {Host: "kdc3"}}},
 			Replicas: []status.Replica{
 				{
 					Name: "kdc2", Host: "kdc2.example.com", Principal: "host/kdc2.example.com@EXAMPLE.COM", State: status.Current,
@@ -95,6 +96,10 @@ func TestScrape(t *testing.T) {
 		`kprop_realm_runs_total{realm="EXAMPLE.COM",reason="request"} 0`,
 		`kprop_realm_runs_skipped_total{realm="EXAMPLE.COM",reason="busy"} 2`,
 		`kprop_realm_watching{realm="EXAMPLE.COM"} 1`,
+		`kprop_files_ok{host="kdc2",realm="EXAMPLE.COM"} 1`,
+		`kprop_files_ok{host="kdc3",realm="EXAMPLE.COM"} 0`,
+		`kprop_files_last_success_timestamp_seconds{host="kdc2",realm="EXAMPLE.COM"} 1.7723664e+09`,
+		`kprop_files_last_success_timestamp_seconds{host="kdc3",realm="EXAMPLE.COM"} 0`,
 		`kprop_replica_info{host="kdc2.example.com",principal="host/kdc2.example.com@EXAMPLE.COM",realm="EXAMPLE.COM",replica="kdc2"} 1`,
 		`kprop_replica_state{realm="EXAMPLE.COM",replica="kdc2",state="current"} 1`,
 		`kprop_replica_state{realm="EXAMPLE.COM",replica="kdc2",state="failing"} 0`,

@@ -45,6 +45,29 @@ type Realm struct {
 	Run      uint64            `json:"run,omitempty"`      // number of the last run; see Run
 	Dumps    uint64            `json:"dumps"`              // made since the start
 	Stages   []Stage           `json:"stages,omitempty"`   // of the last dump: dump, verify
+	Files    *Files            `json:"files,omitempty"`    // nil: none are configured
+}
+
+// Files is how the files of a distfile stand that go to the hosts beside the
+// database.
+type Files struct {
+	Distfile     string      `json:"distfile"` // path
+	State        State       `json:"state"`    // Behind: not sent since the start; else Running, Failing or Current
+	LastRun      time.Time   `json:"last_run,omitzero"`
+	FailingSince time.Time   `json:"failing_since,omitzero"` // of the first failure since all was well
+	Error        string      `json:"error,omitempty"`        // of the distfile itself: no host got anything
+	Findings     []Finding   `json:"findings,omitempty"`     // for what fails
+	Hosts        []FilesHost `json:"hosts,omitempty"`        // in the order of the distfile
+}
+
+// FilesHost is what came of the files on one host.
+type FilesHost struct {
+	Host         string    `json:"host"` // as in the distfile
+	OK           bool      `json:"ok"`   // all files are as they should
+	Error        string    `json:"error,omitempty"`
+	Success      time.Time `json:"success,omitzero"` // when they last were, since the start
+	FailingSince time.Time `json:"failing_since,omitzero"`
+	Changed      int       `json:"changed"` // objects that the last run installed, updated, linked or removed
 }
 
 // Database is the content that the replicas should have.

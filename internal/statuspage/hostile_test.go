@@ -36,6 +36,7 @@ func hostile(n int) *status.Document {
 	realm := &doc.Realms[0]
 	realm.Error, realm.Phase = "x", "x"
 	realm.Findings = []status.Finding{{Problem: "x", Remedy: []string{"x", "x"}}}
+	realm.Files = &status.Files{State: status.Failing, Error: "x", Hosts: []status.FilesHost{{Host: "x", Error: "x"}}, Findings: realm.Findings}
 	states := append(states(), "x")
 	realm.Replicas = nil
 	for i := range n {

@@ -201,6 +201,9 @@ func TestTrouble(t *testing.T) {
 	r := &doc.Realms[0]
 	r.Phase, r.Error = "dump", "kdb5_util: No space left on device while writing"
 	r.Findings = []status.Finding{{Problem: "the disk of this host is full", Remedy: []string{"df -h /var/lib/krb5kdc"}}}
+	r.Files = &status.Files{State: status.Failing, LastRun: ago(time.Minute), Hosts: []status.FilesHost{
+		{Host: "kdc2.example.com", OK: true}, {Host: "kdc3.example.com", Error: "connection refused"},
+	}, Findings: []status.Finding{{Problem: "krdistd does not run there", Remedy: []string{"krdist check"}}}}
 	r.Watching, r.Timezone, r.NextRun = false, "Europe/Berlin", ago(time.Second)
 	r.Replicas[2].Transfer.Stalled = true
 	r.Replicas[0].Last.Warning = "the replica's clock is late"
@@ -214,6 +217,8 @@ func TestTrouble(t *testing.T) {
 		"Hooks have failed twice; the last one: notify: exit status 1",
 		"dumping the database",
 		"The database could not be dumped; nothing is sent kdb5_util: No space left on device while writing Probable cause: the disk of this host is full df -h /var/lib/krb5kdc",
+		"The files of the distfile are not current everywhere kdc3.example.com: connection refused Probable cause: krdistd does not run there krdist check",
+		"Files failing compared 1 min ago",
 		"Next run now 14:03:21 UTC @every 5m (Europe/Berlin), and on change (polled)",
 		"sending 14 MB of 31 MB stands still", "Warning the replica's clock is late",
 		"SECOND.EXAMPLE.COM", "2 of 10 failing",

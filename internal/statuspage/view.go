@@ -240,6 +240,9 @@ func viewRealm(r *status.Realm, id string, now time.Time) realmView {
 			Findings: viewFindings(r.Findings),
 		})
 	}
+	if n, ok := filesNotice(r.Files, id); ok {
+		v.Notices = append(v.Notices, n)
+	}
 	for i := range r.Replicas {
 		v.Cards = append(v.Cards, viewCard(&r.Replicas[i], id+"-"+strconv.Itoa(i), now))
 	}
@@ -292,7 +295,11 @@ func realmFacts(r *status.Realm, now time.Time) []fact {
 		database.Note = size(db.Bytes)
 	}
 	changed := fact{Label: "Last changed", Value: unknown, Time: at(db.Changed, now)}
-	return []fact{principals, database, changed, nextRun(r, now), lastDump(r, now)}
+	facts := []fact{principals, database, changed, nextRun(r, now), lastDump(r, now)}
+	if r.Files != nil {
+		facts = append(facts, filesFact(r.Files, now))
+	}
+	return facts
 }
 
 // digest is the beginning of a digest: enough to compare two by eye.

@@ -19,6 +19,7 @@ import (
 	"github.com/kprop/kprop/pkg/check"
 	"github.com/kprop/kprop/pkg/kdb"
 	"github.com/kprop/kprop/pkg/profile"
+	"github.com/kprop/kprop/pkg/rdist/client"
 	"github.com/kprop/kprop/pkg/transport"
 )
 
@@ -32,6 +33,7 @@ type plan struct {
 
 	kept     record.Realm
 	replicas map[string]*replica // as the state file has them, by name
+	files    distributor         // nil: none are configured
 }
 
 // openAll resolves the realms of a configuration, and reads what is recorded of
@@ -90,11 +92,11 @@ func (s *Service) recall(p *plan) (err error) {
 const minDumpStall = time.Minute
 
 func (s *Service) openRealm(cfg config.Realm) (*plan, error) {
-	client, err := profile.Load(profile.Options{Realm: cfg.Name})
+	own, err := profile.Load(profile.Options{Realm: cfg.Name})
 	if err != nil {
 		return nil, err
 	}
-	name, err := client.DefaultRealm()
+	name, err := own.DefaultRealm()
 	if err != nil {
 		return nil, fmt.Errorf("which realm is it: %w", err)
 	}
@@ -111,7 +113,7 @@ func (s *Service) openRealm(cfg config.Realm) (*plan, error) {
 		p.database = cfg.Database
 	}
 	p.sender = &Sender{
-		Profile: client, Realm: name, Keytab: cfg.Keytab, ConnectTimeout: min(cfg.IdleTimeout, 30*time.Second),
+		Profile: own, Realm: name, Keytab: cfg.Keytab, ConnectTimeout: min(cfg.IdleTimeout, 30*time.Second),
 		Timeouts: transport.Timeouts{Handshake: cfg.IdleTimeout, Idle: cfg.IdleTimeout},
 	}
 	path := cfg.Dump
@@ -126,6 +128,14 @@ func (s *Service) openRealm(cfg config.Realm) (*plan, error) {
 			Path: kdb5Util(cfg.KDB5Util), Realm: name, Database: cfg.Database, Stall: max(cfg.IdleTimeout, minDumpStall),
 		},
 		path: path, own: cfg.Dump == "", database: p.database, masterKeyName: info.MasterKeyName,
+	}
+	if cfg.Files != "" {
+		p.files = &distfileSender{
+			path: cfg.Files,
+			dialer: client.Kerberos{Dialer: &transport.Dialer{
+				Profile: own, Realm: name, AsHost: true, Keytab: cfg.Keytab, Port: cfg.FilesPort, ConnectTimeout: min(cfg.IdleTimeout, 30*time.Second),
+			}},
+		}
 	}
 	return p, nil
 }
@@ -194,6 +204,7 @@ func (s *Service) newRealm(p *plan) *realm {
 func (e *realm) configure(p *plan, now time.Time) (gone []*replica) {
 	former := e.cfg
 	e.cfg, e.sender, e.source = p.cfg, p.sender, p.source
+	e.files = e.files.configure(p.cfg.Files, p.files)
 	if e.gate == nil || former.Parallel != p.cfg.Parallel {
 		e.gate = newGate(p.cfg.Parallel)
 	}

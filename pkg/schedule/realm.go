@@ -60,6 +60,7 @@ type realm struct {
 	redumpFor []*replica
 
 	changes changes
+	files   *files // nil: none are configured
 }
 
 // sender propagates to one replica; *Sender is the real one.
@@ -118,6 +119,7 @@ func (e *realm) begin(now time.Time) {
 	for _, r := range e.replicas {
 		e.welcome(r, reason, now)
 	}
+	e.files.want()
 	e.keepNext()
 }
 
@@ -147,6 +149,9 @@ func (e *realm) step(ctx context.Context, now time.Time) time.Time {
 	if e.dumping == nil {
 		e.startRun(ctx, now)
 	}
+	if e.dumping == nil {
+		e.startFiles(ctx, now)
+	}
 	return e.nextLook(now)
 }
 
@@ -164,6 +169,7 @@ func (e *realm) tick(now time.Time) {
 	}
 	if !e.tickAt.IsZero() && !now.Before(e.tickAt) {
 		e.tickAt = time.Time{}
+		e.files.want()
 		e.tickAll()
 	}
 	for _, r := range e.replicas {

@@ -37,6 +37,7 @@ type world struct {
 	stopServe context.CancelFunc
 	served    chan struct{}
 	snapshots []*snapshot
+	files     *fakeFiles // sends the files of a realm that has some
 	mu        sync.Mutex
 }
 
@@ -143,7 +144,11 @@ func (w *world) start() {
 			if w.bases[cfg.Name] == nil {
 				return nil, fmt.Errorf("realm %s is not known", cfg.Name)
 			}
-			return &plan{name: cfg.Name, cfg: cfg, sender: w, source: w.bases[cfg.Name], database: w.databases + cfg.Name}, nil
+			p := &plan{name: cfg.Name, cfg: cfg, sender: w, source: w.bases[cfg.Name], database: w.databases + cfg.Name}
+			if cfg.Files != "" {
+				p.files = w.files
+			}
+			return p, nil
 		},
 	})
 	must(w.t, err)
