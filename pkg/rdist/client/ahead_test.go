@@ -47,11 +47,11 @@ func TestWindow(t *testing.T) {
 		window int
 		want   string
 	}{
-		{"n%03d", 0, "[1 64 64 22]"},
-		{strings.Repeat("n", 250) + "%03d", 0, "[1 32 32 32 32 22]"},
-		{"n%03d", 1, "[" + strings.TrimSpace(strings.Repeat("1 ", 151)) + "]"},
+		{"n%03d", 0, "[1 256 44]"},
+		{strings.Repeat("n", 250) + "%03d", 0, "[1" + strings.Repeat(" 32", 9) + " 12]"},
+		{"n%03d", 1, "[" + strings.TrimSpace(strings.Repeat("1 ", 301)) + "]"},
 	} {
-		dir := makeFiles(t, 150, c.format)
+		dir := makeFiles(t, 300, c.format)
 		f := newFake(t)
 		var counts []int
 		count := bursts(&counts)
@@ -64,7 +64,7 @@ func TestWindow(t *testing.T) {
 			return count(f, name, l, conn)
 		}
 		got := runEntries(t, dir+" -> h install -ochkreadonly /t ;", Options{Dialer: f, window: c.window})
-		if e := got.entry(t); e.Left != 150 || fmt.Sprint(counts) != c.want {
+		if e := got.entry(t); e.Left != 300 || fmt.Sprint(counts) != c.want {
 			t.Errorf("%.3s window %d: bursts of %d, want %s\n%s\n%s", c.format, c.window, counts, c.want, e.brief(), got.out)
 		}
 		asked := f.sent("Q")[1:]

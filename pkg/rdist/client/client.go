@@ -23,7 +23,7 @@
 // # Questions ahead
 //
 // rdist asks for an object, waits, and sends it. Here the objects of a
-// directory are asked for up to 64 at a time, and all answers are read before
+// directory are asked for up to 256 at a time, and all answers are read before
 // the first of these objects is sent; each single object's octets are the
 // same. What may change other objects, a special command or a saved target,
 // makes the answers stale: the objects that are left are then asked for again.

@@ -2,6 +2,7 @@ package client
 
 import (
 	"github.com/kprop/kprop/internal/osutil"
+	"github.com/kprop/kprop/pkg/rdist/message"
 	"github.com/kprop/kprop/pkg/rdist/option"
 	"github.com/kprop/kprop/pkg/rdist/wire"
 )
@@ -57,8 +58,22 @@ func (j *job) directory(it *item, opts option.Set, owner, group string, existed 
 		return err
 	}
 	j.depth--
-	_, err = j.session.ask(wire.OpEnd, "", it.path)
-	return err
+	return j.leave(it)
+}
+
+// leave ends a directory. Nothing depends on the answer.
+func (j *job) leave(it *item) error {
+	if !j.session.has(wire.ExtAhead) {
+		_, err := j.session.ask(wire.OpEnd, "", it.path)
+		return err
+	}
+	return j.session.postpone(wire.OpEnd, "", func() error {
+		a, err := j.session.response(message.Change)
+		if err == nil && a == declined {
+			j.session.noReason(it.path)
+		}
+		return err
+	})
 }
 
 // fitsDepth refuses a depth that the server cannot take.

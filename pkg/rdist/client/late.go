@@ -44,27 +44,34 @@ func (j *job) sendAhead(it *item, opts option.Set, header wire.Object, f io.Read
 		j.report.fail("%s: %s", it.path, unreadable(err))
 		return nil
 	}
-	s, line := j.session, header.String()
-	size := len(line) + len(contents) + 4
+	line := header.String()
+	err := j.session.postpone(wire.OpAhead, line, func() error {
+		_, err := j.received(it, opts, existed)
+		return err
+	}, contents...)
+	j.count.Octets += header.Size
+	j.octets += header.Size
+	j.progress(Sent, it.path)
+	return err
+}
+
+// postpone sends a request, with contents of a file behind it, of which the
+// answer is read later.
+func (s *session) postpone(op byte, text string, read func() error, contents ...byte) error {
+	size := len(text) + len(contents) + 4
 	if s.unread+size > maxUnread {
 		if err := s.settle(); err != nil {
 			return err
 		}
 	}
-	if err := s.post(wire.OpAhead, line); err != nil {
+	s.unread += size
+	s.late = append(s.late, read)
+	if err := s.post(op, text); err != nil || op != wire.OpAhead {
 		return err
 	}
 	if _, err := s.conn.Data().Write(contents); err != nil {
 		return s.lostWriting(err)
 	}
-	j.count.Octets += header.Size
-	j.octets += header.Size
-	j.progress(Sent, it.path)
-	s.unread += size
-	s.late = append(s.late, func() error {
-		_, err := j.received(it, opts, existed)
-		return err
-	})
 	return s.post(wire.OpAck, "")
 }
 

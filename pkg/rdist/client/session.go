@@ -150,13 +150,13 @@ func (s *session) outOfStep(where string, l wire.Line) error {
 // send sends a request for which nothing is awaited yet. What cannot be sent
 // has been refused before; if not, the session ends rather than go on without.
 func (s *session) send(op byte, text string) error {
-	if err := s.settle(); err != nil {
+	if err := s.post(op, text); err != nil {
 		return err
 	}
-	return s.post(op, text)
+	return s.settle()
 }
 
-// post is send also while answers are still to be read.
+// post is send while answers to other requests may still be to be read.
 func (s *session) post(op byte, text string) error {
 	if err := wire.CheckText(text); err != nil {
 		return s.over("%q cannot be sent: %v", text, err)

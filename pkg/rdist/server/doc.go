@@ -66,7 +66,7 @@
 //	C r<as R>           S ^E, or what else R is answered in the end
 //	C <contents>^E
 //
-// A file that is refused is read all the same. While cleaning, up to 64
+// A file that is refused is read all the same. While cleaning, up to 256
 // questions of together 8 KiB are asked before the first answer is read.
 //
 // atomic: an update that is all or nothing. After it was granted,

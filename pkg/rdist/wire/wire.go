@@ -65,7 +65,7 @@ const (
 // much of questions, and of files besides. A file of more than MaxAhead is not
 // sent by OpAhead.
 const (
-	MaxQuestions       = 64
+	MaxQuestions       = 256
 	MaxQuestionsOctets = 8 << 10
 	MaxAhead           = 16 << 10
 )
