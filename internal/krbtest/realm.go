@@ -323,9 +323,6 @@ func (r *Realm) Kprop(program string, args ...string) (stdout, stderr string, ex
 	return stdout, stderr, exit
 }
 
-// MasterPassword is the password of the master key, for kdb5_util.
-func (r *Realm) MasterPassword() string { return r.masterPassword }
-
 // LocalHost is this machine's name in the host principals of a Realm: what
 // gethostname gives, in lower case and without a trailing dot (reference
 // kprop-protocol.md 17.1, dns_canonicalize_hostname = false).

@@ -56,10 +56,6 @@ func notADump(start []byte) error {
 // Header returns the header line.
 func (d *Reader) Header() Header { return d.p.header }
 
-// Line returns the number of the line that the last record came from; the
-// header is line 1.
-func (d *Reader) Line() int { return d.p.lineNo }
-
 // Next returns the next record, a [*Principal] or a [*Policy], and io.EOF after
 // the last. The record and all that it points to is overwritten by the following call: use
 // Clone to keep it. A line that is not as MIT writes it gives a [*FaultError],

@@ -14,8 +14,6 @@ type word struct {
 	pos  Position
 }
 
-func (w word) String() string { return plain(w.text) }
-
 // plain is what the octets stand for.
 func plain(text []octet) string {
 	var b strings.Builder
