@@ -20,6 +20,7 @@ func rules() *Rules {
 			// Floor 4 of the house, in the order in which its rooms build
 			// upon each other.
 			"pkg/rdist/option":   40,
+			"pkg/rdist/delta":    40,
 			"pkg/rdist/message":  41,
 			"pkg/rdist/distfile": 42,
 			"pkg/rdist/wire":     43,
