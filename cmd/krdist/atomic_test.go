@@ -110,7 +110,7 @@ done`)
 	s.want(s.run("SRC/f -> hosta install DST/f ;\n", "--atomic"), 1, "hosta: updating host hosta\n"+
 		"hosta: LOCAL ERROR: hosta: the server there cannot stage files: nothing was sent: install krdistd of this version there, or distribute without --atomic\n"+
 		"hosta: updating of hosta finished\n", "")
-	if got := content(t, s.dir+"/said"); got != s.expand("V6\ncHHOST\ncXdigest,atomic\n\x02\n") {
+	if got := content(t, s.dir+"/said"); got != s.expand("V6\ncHHOST\ncXdigest,atomic,delta\n\x02\n") {
 		t.Errorf("%q", got)
 	}
 }

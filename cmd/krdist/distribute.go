@@ -28,7 +28,7 @@ func (p *program) distribute(entries []distfile.Entry) int {
 	}
 	result, err := client.Run(ctx, client.Options{
 		Entries: entries, Global: p.global,
-		MaxHosts: p.maxHosts, Sequential: p.sequential, Atomic: p.atomic,
+		MaxHosts: p.maxHosts, Sequential: p.sequential, Atomic: p.atomic, NoDelta: p.noDelta,
 		MinFreeBytes: p.minFreeBytes, MinFreeFiles: p.minFreeFiles,
 		RemoteLog: p.remoteLog, Timeout: p.timeout,
 		HostName: p.host, UserName: p.user, Home: p.env.Home,

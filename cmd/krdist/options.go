@@ -48,6 +48,7 @@ type options struct {
 	keytab    string // --keytab: with its key in there
 	compress  bool   // --compress
 	atomic    bool   // --atomic: a host gets everything or nothing
+	noDelta   bool   // --no-delta: large files are sent whole
 	json      bool   // --json
 	check     bool   // the verb: nothing is changed
 
@@ -175,6 +176,7 @@ func (o *options) flags() *pflag.FlagSet {
 	fs.StringVar(&o.keytab, "keytab", "", "")
 	fs.BoolVar(&o.compress, "compress", false, "")
 	fs.BoolVar(&o.atomic, "atomic", false, "")
+	fs.BoolVar(&o.noDelta, "no-delta", false, "")
 	fs.BoolVar(&o.json, "json", false, "")
 	fs.BoolVar(&o.help, "help", false, "")
 	fs.BoolVar(&o.version, "version", false, "")

@@ -63,11 +63,13 @@ func TestOptions(t *testing.T) {
 		{"-P /nowhere/rsh::" + shell, func(o *options) string { return is(o.shell, shell) }},
 		{"-P rsh:kshell:" + shell, func(o *options) string { return is(o.shell, inPath) }},
 		{"-c a b h1:/d", func(o *options) string { return is(say(o.small, o.args), "true [a b h1:/d]") }},
-		{"", func(o *options) string { return is(say(o.transport, o.asHost, o.check), "kerberos false false") }},
+		{"", func(o *options) string {
+			return is(say(o.transport, o.asHost, o.check, o.noDelta), "kerberos false false false")
+		}},
 		{"-P kshell", func(o *options) string { return is(o.transport, "rsh") }},
 		{"--transport=rsh", func(o *options) string { return is(say(o.transport, o.shell), "rsh") }},
-		{"--transport kerberos --port 7550 --as-host --keytab k --compress --atomic --json", func(o *options) string {
-			return is(say(o.transport, o.port, o.asHost, o.keytab, o.compress, o.atomic, o.json), "kerberos 7550 true k true true true")
+		{"--transport kerberos --port 7550 --as-host --keytab k --compress --atomic --no-delta --json", func(o *options) string {
+			return is(say(o.transport, o.port, o.asHost, o.keytab, o.compress, o.atomic, o.noDelta, o.json), "kerberos 7550 true k true true true true")
 		}},
 		{"check -L file=x=all -oremove one", func(o *options) string {
 			return is(say(o.check, o.global, o.args, o.remoteLog == ""), "true remove,verify [one] true")

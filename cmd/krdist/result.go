@@ -41,7 +41,8 @@ type (
 		Left         int    `json:"left"`
 		Outdated     int    `json:"outdated"`
 		Newer        int    `json:"newer"`
-		Bytes        int64  `json:"bytes"`
+		Bytes        int64  `json:"bytes"`        // of contents that were sent
+		BytesReused  int64  `json:"bytes_reused"` // of contents that were not, since the server has them in the former version of a file
 		Warnings     int    `json:"warnings"`
 		LocalErrors  int    `json:"local_errors"`
 		ServerErrors int    `json:"server_errors"`
@@ -60,7 +61,7 @@ func printJSON(w io.Writer, result *client.Result) error {
 				Label: message.Line("", e.Label), File: message.Line("", e.Pos.File), Line: e.Pos.Line,
 				AsWanted: e.AsWanted(), Skipped: e.Skipped,
 				Installed: e.Installed, Updated: e.Updated, Linked: e.Linked, Removed: e.Removed,
-				Unchanged: e.Unchanged, Left: e.Left, Outdated: e.Outdated, Newer: e.Newer, Bytes: e.Octets,
+				Unchanged: e.Unchanged, Left: e.Left, Outdated: e.Outdated, Newer: e.Newer, Bytes: e.Octets, BytesReused: e.Reused,
 				Warnings: e.Warnings, LocalErrors: e.LocalErrors, ServerErrors: e.ServerErrors,
 			})
 		}

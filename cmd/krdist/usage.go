@@ -26,6 +26,8 @@ and who one is: by default of the credential cache, with --as-host or --keytab
 <keytab> host/<this host>. With -P or --transport=rsh it is a remote shell.
 --json prints the result for programs; check compares and changes nothing.
 With --atomic a host gets everything at once, and after any error nothing.
+Of a large file that krdistd has, only what is new is sent, or with --no-delta
+all of it.
 
 The values for <distopts> are:
 	` + option.All.String() + `

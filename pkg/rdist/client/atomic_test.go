@@ -326,7 +326,7 @@ func TestAtomicHosts(t *testing.T) {
 		if len(o.Hosts) != 2 || !o.Hosts[0].AsWanted() || !o.Hosts[1].PutBack || o.AsWanted() {
 			t.Fatalf("%d hosts\n%s", len(o.Hosts), o.out)
 		}
-		equal(t, "good", good.sent("cS"), []string{"cHmaster", "cXdigest,atomic", "cXatomic begin", "cXatomic switch",
+		equal(t, "good", good.sent("cS"), []string{"cHmaster", "cXdigest,atomic,delta", "cXatomic begin", "cXatomic switch",
 			"SFILE='" + src + "/a';REMFILE='/a';BASEFILE='a';export FILE REMFILE BASEFILE;check", "SFILE='" + src + "/a';REMFILE='/b';BASEFILE='b';export FILE REMFILE BASEFILE;check", "cXatomic commit"})
 		equal(t, "bad", bad.sent("cS")[3:], []string{"cXatomic switch",
 			"SFILE='" + src + "/a';REMFILE='/a';BASEFILE='a';export FILE REMFILE BASEFILE;check", "cXatomic abort"})

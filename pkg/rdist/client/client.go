@@ -45,6 +45,12 @@
 // contents in hexadecimal digits, or N if it has none to tell; a file whose
 // digest is equal is not sent. H is answered for the same directory level as Q.
 //
+// A server that has another version of a regular file that is to be sent is
+// asked for the word delta, if both have at least 256 KiB, unless NoDelta forbids
+// it. If it grants it, only what is new in the file is sent (package
+// delta says how, and package server with which lines). Where the server does not
+// come to the file that way, it is sent whole.
+//
 // With Atomic the server is asked for the word atomic as well, and must grant
 // it (package server says what it means). All entries of a host are staged; if
 // none of them had an error they are switched, then the special and cmdspecial
@@ -106,6 +112,9 @@ type Options struct {
 	// Atomic makes all entries of a host one update, which is done whole or not
 	// at all. A server that does not have the extension atomic is refused.
 	Atomic bool
+	// NoDelta has large files sent whole, also where the server has another
+	// version of them.
+	NoDelta bool
 
 	MinFreeBytes, MinFreeFiles int64         // that the server must leave free; 0: no minimum
 	RemoteLog                  string        // logging options for the server (-L); empty: none
@@ -127,6 +136,7 @@ type Options struct {
 	// not block; nil: nobody.
 	Progress func(Event)
 
+	minDelta int64                                            // octets; 0: wire.MinDelta
 	window   int                                              // most queries in flight; 0: maxWindow
 	stat     func(name string, follow bool) (statInfo, error) // nil: the system's
 	readDir  func(name string) ([]string, error)              // nil: the system's, sorted

@@ -85,7 +85,7 @@ func (f *fake) name(l wire.Line) string {
 	rname := l.Text
 	switch l.Op {
 	case wire.OpQuery, wire.OpDigest:
-	case wire.OpRegular, wire.OpDirectory, wire.OpSymlink:
+	case wire.OpRegular, wire.OpDelta, wire.OpDirectory, wire.OpSymlink:
 		o, err := wire.ParseObject(l.Text)
 		if err != nil {
 			f.t.Errorf("%s: %v", l, err)

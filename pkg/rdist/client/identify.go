@@ -95,8 +95,12 @@ func (s *session) uncertain() error {
 // wanted are the words that the server is asked for. What is staged is sent
 // step by step.
 func (s *session) wanted() []string {
+	words := []string{wire.ExtDigest, wire.ExtAhead}
 	if s.e.Atomic {
-		return []string{wire.ExtDigest, wire.ExtAtomic}
+		words[1] = wire.ExtAtomic
 	}
-	return []string{wire.ExtDigest, wire.ExtAhead}
+	if !s.e.NoDelta {
+		words = append(words, wire.ExtDelta)
+	}
+	return words
 }

@@ -89,11 +89,26 @@ func (j *job) transfer(it *item, opts option.Set, owner, group string, existed b
 	if j.mayGoAhead(it, opts, st.Size) {
 		return unknown, j.sendAhead(it, opts, header, f, existed)
 	}
+	if parts, err := j.mayBeDelta(it, st.Size); err != nil {
+		return unknown, err
+	} else if parts {
+		return j.transferDelta(it, opts, header, f, existed)
+	}
+	return j.transferWhole(it, opts, header, f, existed)
+}
+
+// transferWhole sends all of a file.
+func (j *job) transferWhole(it *item, opts option.Set, header wire.Object, f io.Reader, existed bool) (presence, error) {
 	a, err := j.session.ask(wire.OpRegular, header.String(), it.path)
 	if err != nil || !a.ok() {
 		return unknown, err
 	}
-	whole, err := j.sendContents(it, f, st.Size)
+	return j.transferContents(it, opts, header, f, existed)
+}
+
+// transferContents sends what the server has given leave for.
+func (j *job) transferContents(it *item, opts option.Set, header wire.Object, f io.Reader, existed bool) (presence, error) {
+	whole, err := j.sendContents(it, f, header.Size)
 	if !whole || err != nil {
 		return unknown, err
 	}
@@ -161,7 +176,16 @@ func unreadable(err error) string {
 
 // received reads what became of a file that was sent.
 func (j *job) received(it *item, opts option.Set, existed bool) (presence, error) {
-	a, err := j.session.response(message.Change)
+	l, err := j.session.line()
+	if err != nil {
+		return unknown, err
+	}
+	return j.receivedAs(l, it, opts, existed)
+}
+
+// receivedAs is received for an answer that was read.
+func (j *job) receivedAs(l wire.Line, it *item, opts option.Set, existed bool) (presence, error) {
+	a, err := j.session.answer(l, message.Change)
 	switch {
 	case err != nil:
 		return unknown, err

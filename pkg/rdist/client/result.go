@@ -51,15 +51,16 @@ type EntryResult struct {
 	Pos     distfile.Position
 	Skipped bool // not or not wholly worked on, since the session had ended, or put back
 
-	Installed int // objects that were not there
-	Updated   int // objects that were different
-	Linked    int // files that were made hard links of another one
-	Removed   int // files and directories that the source does not have
-	Unchanged int // objects that were as they should
-	Left      int // objects that an option left alone
-	Outdated  int // with verify: what would be installed, updated or removed
-	Newer     int // of a :: entry: files newer than the stamp
-	Octets    int64
+	Installed int   // objects that were not there
+	Updated   int   // objects that were different
+	Linked    int   // files that were made hard links of another one
+	Removed   int   // files and directories that the source does not have
+	Unchanged int   // objects that were as they should
+	Left      int   // objects that an option left alone
+	Outdated  int   // with verify: what would be installed, updated or removed
+	Newer     int   // of a :: entry: files newer than the stamp
+	Octets    int64 // of contents that were sent
+	Reused    int64 // octets of contents that were not, since the server has them
 
 	Warnings     int
 	LocalErrors  int // found here

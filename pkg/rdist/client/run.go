@@ -93,6 +93,9 @@ func (o Options) complete() (*env, error) {
 	if o.Progress == nil {
 		o.Progress = func(Event) {}
 	}
+	if o.minDelta == 0 {
+		o.minDelta = wire.MinDelta
+	}
 	if o.window == 0 {
 		o.window = maxWindow
 	}

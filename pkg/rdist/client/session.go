@@ -123,6 +123,11 @@ func (s *session) response(t message.Type) (answer, error) {
 	if err != nil {
 		return refused, err
 	}
+	return s.answer(l, t)
+}
+
+// answer is what a line answers to a request.
+func (s *session) answer(l wire.Line, t message.Type) (answer, error) {
 	switch l.Op {
 	case wire.OpAck:
 		return acknowledged, nil

@@ -45,7 +45,7 @@
 // with commas between; it is answered by a note of those that are granted, and
 // an acknowledgement:
 //
-//	C cXdigest,delta    S ^CXdigest    S ^E
+//	C cXdigest,other    S ^CXdigest    S ^E
 //
 // A server that knows none of it, and one without Options.Extensions, answers
 // another note, which does not begin with X, and also acknowledges. After that
@@ -68,6 +68,28 @@
 //
 // A file that is refused is read all the same. While cleaning, up to 256
 // questions of together 8 KiB are asked before the first answer is read.
+//
+// delta: a file of which the server has another version is sent as what is new
+// in it. The line p<as R> takes the place of R<as R>. The answer is that to R,
+// and all goes on as after R, if there is no regular file that the server may
+// read, or one of less than 256 KiB, or one too large to be divided; or else a plan and a signature as package
+// delta has them, of what is there:
+//
+//	C p<as R>           S p<octets> <octets of a block> <seed>
+//	                    S <signature>
+//	C <instructions>^E  S ^E, or what else R is answered in the end
+//
+// The signature is of the file under the name, opened as the target of R would
+// be, so below the granted roots and through no link; of what is there, should
+// another version be staged by atomic. It stays open until all has come. What is
+// put together goes into the temporary file, or is compared, as if it had been
+// sent. If it has not the digest that ends the instructions, because the file
+// was changed meanwhile or two blocks had the same sums, the server keeps what is
+// there, tells so in a note, and answers N: the client is to send the file by R.
+// An instruction that is not one, or makes more than the size in the line, ends
+// the session, since nobody could tell requests from contents. If the client
+// cannot read its file to the end, it ends the instructions so and sends ^A for
+// ^E, as after R.
 //
 // atomic: an update that is all or nothing. After it was granted,
 //

@@ -47,6 +47,8 @@ func requestsFor(name, other string) []string {
 	return []string{
 		"Q" + name + "\nH" + name + "\n",
 		file(name, "bad"),
+		"cXdelta,digest\n" + deltaLine(0, 10, name) + literally("bad") + blocks(0, 1) + complete("badsecret\n") + "\x05\n",
+		"cXdelta,digest\n" + deltaLine(0x8, 7, name) + blocks(0, 1) + complete("secret\n") + "\x05\n",
 		"R10000 0644 3 0 0 root root " + name + "\nbad\x05\n",
 		"R10 0644 7 0 0 root root " + name + "\nsecret\n\x05\n",
 		"D0 0777 0 0 0 bob staff " + name + "\nC0\nY\nY\nY\nY\x05\n" + file("y", "bad"),
@@ -58,7 +60,7 @@ func requestsFor(name, other string) []string {
 // TestTraversal: no name leads out of what is granted.
 func TestTraversal(t *testing.T) {
 	s := newSite(t)
-	s.o.Extensions = true
+	s.o.Extensions, s.o.minDelta = true, 1
 	for _, dir := range []string{"in"} {
 		must(t, os.Mkdir(filepath.Join(s.root, dir), 0o755))
 	}
@@ -67,7 +69,7 @@ func TestTraversal(t *testing.T) {
 	before := snapshot(t, s.outside)
 	for _, request := range hostileRequests(s) {
 		got, _ := s.talk(t, request)
-		if said := strings.Join(got, "\n"); strings.Contains(said, digestOf([]byte("secret\n"))) || strings.Contains(said, "Y7 ") {
+		if said := strings.Join(got, "\n"); strings.Contains(said, digestOf([]byte("secret\n"))) || strings.Contains(said, "Y7 ") || strings.Contains(said, "p7 ") {
 			t.Errorf("%q: the outside is told: %q", request, got)
 		}
 		if after := snapshot(t, s.outside); after != before {
@@ -270,19 +272,23 @@ func TestDepth(t *testing.T) {
 // it is to be, and no temporary one.
 func TestTruncated(t *testing.T) {
 	s := newSite(t)
+	s.o.Extensions, s.o.minDelta = true, 1
 	target := "V6\nT0 " + s.root + "\n"
+	long := strings.Repeat("0123456789abcdef", 200)
 	for name, c := range map[string]struct {
 		client   string
 		old, new map[string]string
 	}{
-		"new":      {file("n/e/w", "new"), nil, map[string]string{"n/e/w": "new"}},
-		"file":     {"Qf\n" + file("f", "new f"), map[string]string{"f": "old f"}, map[string]string{"f": "new f"}},
-		"saved":    {"R10000 0644 5 0 0 root root f\nnew f\x05\n", map[string]string{"f": "old"}, map[string]string{"f": "new f", "f.OLD": "old"}},
-		"same":     {"R10 0644 4 0 0 root root f\nsame\x05\n", map[string]string{"f": "same"}, map[string]string{"f": "same"}},
-		"sparse":   {"R4000000 0644 8200 0 0 root root f\n" + strings.Repeat("\x00", 8200) + "\x05\n", map[string]string{"f": "old"}, map[string]string{"f": strings.Repeat("\x00", 8200)}},
-		"link":     {"K0 0777 3 0 0 root root l\nf/g\n\x05\n\x05\n", map[string]string{"l": "old"}, map[string]string{"l": "link to f/g"}},
-		"hard":     {"k0 " + s.root + "/f h\n", map[string]string{"f": "old", "h": "other"}, map[string]string{"f": "old", "h": "old"}},
-		"dir":      {"D20 0700 0 0 0 root root d\nC0\nY\nN\n\x05\n" + file("x", "new") + "E\n", map[string]string{"d/a": "a", "d/b": "b"}, map[string]string{"d/b": "b", "d/x": "new"}},
+		"new":    {file("n/e/w", "new"), nil, map[string]string{"n/e/w": "new"}},
+		"file":   {"Qf\n" + file("f", "new f"), map[string]string{"f": "old f"}, map[string]string{"f": "new f"}},
+		"saved":  {"R10000 0644 5 0 0 root root f\nnew f\x05\n", map[string]string{"f": "old"}, map[string]string{"f": "new f", "f.OLD": "old"}},
+		"same":   {"R10 0644 4 0 0 root root f\nsame\x05\n", map[string]string{"f": "same"}, map[string]string{"f": "same"}},
+		"sparse": {"R4000000 0644 8200 0 0 root root f\n" + strings.Repeat("\x00", 8200) + "\x05\n", map[string]string{"f": "old"}, map[string]string{"f": strings.Repeat("\x00", 8200)}},
+		"link":   {"K0 0777 3 0 0 root root l\nf/g\n\x05\n\x05\n", map[string]string{"l": "old"}, map[string]string{"l": "link to f/g"}},
+		"hard":   {"k0 " + s.root + "/f h\n", map[string]string{"f": "old", "h": "other"}, map[string]string{"f": "old", "h": "old"}},
+		"dir":    {"D20 0700 0 0 0 root root d\nC0\nY\nN\n\x05\n" + file("x", "new") + "E\n", map[string]string{"d/a": "a", "d/b": "b"}, map[string]string{"d/b": "b", "d/x": "new"}},
+		"delta": {"cXdelta\n" + deltaLine(0, 2500, "f") + blocks(1, 1) + literally(long[:452]) + blocks(0, 1) + complete(long[1024:2048]+long[:452]+long[:1024]) + "\x05\n",
+			map[string]string{"f": long}, map[string]string{"f": long[1024:2048] + long[:452] + long[:1024]}},
 		"over dir": {file("d", "file"), map[string]string{"d/x": "x"}, map[string]string{"d": "file"}},
 	} {
 		whole := target + c.client + "\x02\n"
@@ -326,7 +332,7 @@ func (s *site) check(t *testing.T, when string, old, new map[string]string, comp
 // listened to any longer: what it sends could be the contents of a file.
 func TestOutOfStep(t *testing.T) {
 	s := newSite(t)
-	s.o.Special = true
+	s.o.Special, s.o.Extensions, s.o.minDelta = true, true, 1
 	evil := "Stouch " + s.root + "/evil\n"
 	s.write(t, "d/f", "f")
 	for name, client := range map[string]string{
@@ -339,9 +345,11 @@ func TestOutOfStep(t *testing.T) {
 		"clean":            "t0 " + s.root + "/d\nD0 0755 0 0 0 root root d\nC0\nQf\n" + evil,
 		"clean, the end":   "t0 " + s.root + "/d\nD0 0755 0 0 0 root root d\nC0\nN\nE\n" + evil,
 		"cmdspecial":       "s\nFname\nQf\n" + evil,
+		"delta":            "cXdelta\nt0 " + s.root + "/d/f\n" + deltaLine(0, 3, "f") + literally("abc") + evil,
+		"delta, the end":   "cXdelta\nt0 " + s.root + "/d/f\n" + deltaLine(0, 3, "f") + literally("abc") + complete("abc") + evil,
 		"a newline in ack": "t0 " + s.root + "/x\nR0 0644 0 0 0 root root x\n\x05x\n" + evil,
 	} {
-		got, err := s.talk(t, client)
+		got, err := s.raw(t, strings.NewReader("V6\n"+client))
 		if last := got[len(got)-1]; err == nil || !strings.HasPrefix(last, "\x02hosta: REMOTE ERROR: ") {
 			t.Errorf("%s: %q, %v", name, got, err)
 		}
@@ -369,11 +377,13 @@ func FuzzSession(f *testing.F) {
 		}
 	}
 	s := newSite(f)
-	s.o.Extensions = true
+	s.o.Extensions, s.o.minDelta = true, 1
 	for _, request := range hostileRequests(s) {
 		f.Add([]byte(strings.ReplaceAll("V6\n"+request, s.root, recordedRoot)))
 	}
 	f.Add([]byte("V6\ncXatomic,digest\ncXatomic begin\nt20 /tmp/rd/dst\nD20 0700 0 0 0 root root dst\nC0\nY\nN\n\x05\nR0 0644 1 0 0 root root n\nx\x05\nE\ncXatomic switch\ncXatomic abort\n"))
+	f.Add([]byte("V6\ncXdelta\nT0 /tmp/rd/dst\n" + deltaLine(0, 6, "f") + blocks(0, 1) + literally("new") + complete("oldnew") + "\x05\n"))
+	f.Add([]byte("V6\ncXdelta\nT0 /tmp/rd/dst\n" + deltaLine(0x8, 3, "f") + blocks(0, 1) + "Q\x01\n"))
 	before := snapshot(f, s.outside)
 	f.Fuzz(func(t *testing.T, client []byte) {
 		defer func() { _ = os.RemoveAll(s.root) }()

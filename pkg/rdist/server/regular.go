@@ -45,7 +45,12 @@ func (s *session) regular(line wire.Line) error {
 	if err := a.begin(); err != nil {
 		return err
 	}
-	if err := s.ack(); err != nil {
+	return a.whole()
+}
+
+// whole gives leave to send all of the contents, and takes them.
+func (a *arrival) whole() error {
+	if err := a.s.ack(); err != nil {
 		return err
 	}
 	if complete, err := a.arrive(); err != nil || !complete {
@@ -152,13 +157,18 @@ func (a *arrival) receive() error {
 		if _, err := io.ReadFull(data, part); err != nil {
 			return a.s.broken(err)
 		}
-		a.compare(part)
-		if a.temp != nil && a.failed == nil {
-			a.failed = a.write(part, offset)
-		}
+		a.take(part, offset)
 		offset += int64(len(part))
 	}
 	return nil
+}
+
+// take takes a part of the contents.
+func (a *arrival) take(part []byte, offset int64) {
+	a.compare(part)
+	if a.temp != nil && a.failed == nil {
+		a.failed = a.write(part, offset)
+	}
 }
 
 func (a *arrival) compare(part []byte) {

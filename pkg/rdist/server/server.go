@@ -54,6 +54,7 @@ type Options struct {
 	CommandTimeout time.Duration
 	Extensions     bool // what the package documentation lists is offered
 
+	minDelta    int64    // octets of what is there; 0: wire.MinDelta
 	Users       Users    // nil: those of the host's own files
 	Environment []string // of special commands; nil: this process's
 }
@@ -106,6 +107,9 @@ type session struct {
 func serve(ctx context.Context, rw io.ReadWriter, o Options, h hooks) error {
 	if o.Timeout == 0 {
 		o.Timeout = defaultTimeout
+	}
+	if o.minDelta == 0 {
+		o.minDelta = wire.MinDelta
 	}
 	if o.Users == nil {
 		o.Users = systemUsers{}
@@ -228,6 +232,10 @@ func (s *session) request(line wire.Line) error {
 	case wire.OpDigest:
 		if s.extends(wire.ExtDigest) {
 			return s.digest(line)
+		}
+	case wire.OpDelta:
+		if s.extends(wire.ExtDelta) {
+			return s.regularDelta(line)
 		}
 	}
 	return refuse("server: unknown command '%c'", line.Op)

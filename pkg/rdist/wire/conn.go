@@ -177,6 +177,9 @@ func (c *Conn) Data() io.ReadWriter {
 	}{flushingReader{c}, c.w}
 }
 
+// DataWriter is the writing side of Data, with Flush.
+func (c *Conn) DataWriter() *bufio.Writer { return c.w }
+
 type flushingReader struct{ c *Conn }
 
 func (f flushingReader) Read(p []byte) (int, error) {

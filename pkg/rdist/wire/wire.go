@@ -37,6 +37,7 @@ const (
 
 	OpAhead  = 'r' // not of rdist: OpRegular with the contents right behind, if ExtAhead was granted
 	OpDigest = 'H' // not of rdist: asks for the SHA-256 of a file, if ExtDigest was granted
+	OpDelta  = 'p' // not of rdist: OpRegular for a file of which the server has another version, if ExtDelta was granted; also the answer to it
 
 	OpYes      = 'Y' // it is there; remove it
 	OpNo       = 'N' // it is not there; keep it
@@ -58,6 +59,7 @@ const (
 const (
 	ExtDigest = "digest" // OpDigest is answered
 	ExtAhead  = "ahead"  // OpAhead is taken, and while cleaning many questions come before the first answer
+	ExtDelta  = "delta"  // OpDelta is taken
 	ExtAtomic = "atomic" // ConfigExtension takes this word, a blank, and one of those below
 )
 
@@ -69,6 +71,11 @@ const (
 	MaxQuestionsOctets = 8 << 10
 	MaxAhead           = 16 << 10
 )
+
+// MinDelta is from how many octets on, on both sides, a file is sent by OpDelta. A
+// smaller one is sent whole in less time than it takes to ask, and may be one whose
+// sums say too much of it.
+const MinDelta = 256 << 10
 
 // What follows ExtAtomic and a blank.
 const (
