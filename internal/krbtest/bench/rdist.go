@@ -67,7 +67,10 @@ func (r *rdist) run() (err error) {
 	if err := plant(large, 20, 20, func(int) int { return r.mib << 20 / 20 }); err != nil {
 		return err
 	}
-	return r.measure(fmt.Sprintf("%d MiB in 20 files", r.mib), large, 20)
+	if err := r.measure(fmt.Sprintf("%d MiB in 20 files", r.mib), large, 20); err != nil {
+		return err
+	}
+	return r.part(filepath.Join(r.dir, "part"))
 }
 
 // prepare makes the ways that there are on this machine.
@@ -206,14 +209,47 @@ func (r *rdist) measure(title, src string, n int) error {
 	fmt.Printf("\n%s\n", title)
 	for p, phase := range phases {
 		fmt.Printf("  %s\n", phase)
-		base := medianWall(results[p][2]) // rsync
-		for w, way := range r.ways {
-			wall := medianWall(results[p][w])
-			fmt.Printf("    %-21s %7.3f s, %.2f times rsync   (%s)   peak memory %s\n", way.name, wall.Seconds(),
-				wall.Seconds()/base.Seconds(), walls(results[p][w]), memory(results[p][w]))
-		}
+		r.print(results[p])
 	}
 	return nil
+}
+
+// part brings one large file in which one octet has changed, to where it was
+// before. Its former version is in the cache of the system, as is what is sent.
+func (r *rdist) part(src string) error {
+	if err := plant(src, 1, 1, func(int) int { return r.mib << 20 }); err != nil {
+		return err
+	}
+	results := make([][]usage, len(r.ways))
+	for round := range r.rounds + 1 { // the first one installs
+		if err := change(src, 1, byte(round+1)); err != nil {
+			return err
+		}
+		for i := range r.ways {
+			w := (i + round) % len(r.ways)
+			unix.Sync()
+			u, err := r.once(r.ways[w], src, fmt.Sprintf("%s-%d", src, w))
+			if err != nil {
+				return fmt.Errorf("%s: a part of a file: %w", r.ways[w].name, err)
+			}
+			if round > 0 {
+				results[w] = append(results[w], u)
+			}
+		}
+	}
+	fmt.Printf("\none file of %d MiB\n  one octet changed\n", r.mib)
+	r.print(results)
+	return nil
+}
+
+// print prints a line for each way.
+func (r *rdist) print(results [][]usage) {
+	base := medianWall(results[2]) // rsync
+	for w, way := range r.ways {
+		wall := medianWall(results[w])
+		fmt.Printf("    %-21s %7.3f s, %.2f times rsync   (%s)   peak memory %s\n", way.name, wall.Seconds(),
+			wall.Seconds()/base.Seconds(), walls(results[w]), memory(results[w]))
+	}
 }
 
 // once runs one client to its end.
