@@ -14,6 +14,7 @@ type File struct {
 	mem      []byte // the whole file, or nil
 	r        io.ReaderAt
 	order    binary.ByteOrder
+	swap     bool // the order is not little endian
 	pageSize int
 	pages    uint32
 	free     uint32 // first page of the free list, 0: none
@@ -45,7 +46,7 @@ func (f *File) readMeta(size int64) error {
 		return fmt.Errorf("read %s: %w", f.name, err)
 	}
 	if binary.BigEndian.Uint32(meta[metaMagic:]) == btreeMagic {
-		f.order = binary.BigEndian
+		f.order, f.swap = binary.BigEndian, true
 	}
 	u32 := func(at int) uint32 { return f.order.Uint32(meta[at:]) }
 	switch {
@@ -75,17 +76,21 @@ func (f *File) readMeta(size int64) error {
 // file.
 func (f *File) Pages() uint32 { return f.pages }
 
-// read gives the bytes of a page.
-func (f *File) read(n uint32) ([]byte, error) {
+// read gives the bytes of a page. Those of a file that is not in memory are in
+// buf, if it has room.
+func (f *File) read(n uint32, buf []byte) ([]byte, error) {
 	at := int64(n) * int64(f.pageSize)
 	if f.mem != nil {
 		return f.mem[at : at+int64(f.pageSize) : at+int64(f.pageSize)], nil
 	}
-	b := make([]byte, f.pageSize)
-	if _, err := f.r.ReadAt(b, at); err != nil {
+	if cap(buf) < f.pageSize {
+		buf = make([]byte, f.pageSize)
+	}
+	buf = buf[:f.pageSize]
+	if _, err := f.r.ReadAt(buf, at); err != nil {
 		return nil, fmt.Errorf("read %s, page %d: %w", f.name, n, err)
 	}
-	return b, nil
+	return buf, nil
 }
 
 func (f *File) corrupt(page uint32, at int, msg string) error {

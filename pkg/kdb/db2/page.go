@@ -3,6 +3,7 @@ package db2
 import (
 	"encoding/binary"
 	"fmt"
+	"math/bits"
 )
 
 // page is one page of a btree file, with a header that was found plausible.
@@ -16,13 +17,16 @@ type page struct {
 
 // page reads page n and checks its header (reference kdb-formats.md 5.6, last
 // paragraph).
-func (f *File) page(n uint32) (page, error) {
+func (f *File) page(n uint32) (page, error) { return f.pageIn(n, nil) }
+
+// pageIn is page with room for the bytes of a file that is not in memory.
+func (f *File) pageIn(n uint32, buf []byte) (page, error) {
 	p := page{file: f, number: n}
 	if n < rootPage || n >= f.pages {
 		return p, f.corrupt(n, 0, fmt.Sprintf("there is no such page: the file has %d", f.pages))
 	}
 	var err error
-	if p.data, err = f.read(n); err != nil {
+	if p.data, err = f.read(n, buf); err != nil {
 		return p, err
 	}
 	if at := p.u32(pageNumber); at != n {
@@ -36,10 +40,7 @@ func (f *File) page(n uint32) (page, error) {
 	default:
 		return p, p.fault(pageFlags, fmt.Sprintf("the page has the flags %#x, so it is no page of a tree", p.u32(pageFlags)))
 	}
-	lower, upper := p.u16(pageLower), p.u16(pageUpper)
-	if f.pageSize == maxPageSize && upper == 0 {
-		upper = maxPageSize // does not fit its 16 bits; an empty page
-	}
+	lower, upper := p.u16(pageLower), p.upper()
 	if lower < headerSize || lower > upper || upper > len(p.data) || (lower-headerSize)%slotSize != 0 {
 		return p, p.fault(pageLower, fmt.Sprintf("free space from %d to %d cannot be", lower, upper))
 	}
@@ -47,10 +48,35 @@ func (f *File) page(n uint32) (page, error) {
 	return p, nil
 }
 
-func (p *page) u16(at int) int    { return int(p.file.order.Uint16(p.data[at:])) }
-func (p *page) u32(at int) uint32 { return p.file.order.Uint32(p.data[at:]) }
-func (p *page) prev() uint32      { return p.u32(pagePrev) }
-func (p *page) next() uint32      { return p.u32(pageNext) }
+// u16 does not ask an interface, since it is called several times for every
+// record.
+func (p *page) u16(at int) int {
+	v := binary.LittleEndian.Uint16(p.data[at:])
+	if p.file.swap {
+		v = bits.ReverseBytes16(v)
+	}
+	return int(v)
+}
+
+func (p *page) u32(at int) uint32 {
+	v := binary.LittleEndian.Uint32(p.data[at:])
+	if p.file.swap {
+		v = bits.ReverseBytes32(v)
+	}
+	return v
+}
+
+// upper is where the items begin.
+func (p *page) upper() int {
+	n := p.u16(pageUpper)
+	if n == 0 && p.file.pageSize == maxPageSize {
+		return maxPageSize // does not fit its 16 bits; an empty page
+	}
+	return n
+}
+
+func (p *page) prev() uint32 { return p.u32(pagePrev) }
+func (p *page) next() uint32 { return p.u32(pageNext) }
 
 func (p *page) fault(at int, msg string) error { return p.file.corrupt(p.number, at, msg) }
 
@@ -113,8 +139,7 @@ func (p *page) internal(i int) (internalItem, error) {
 func (p *page) slot(i, head int) (int, error) {
 	slot := headerSize + slotSize*i
 	at := p.u16(slot)
-	upper := p.u16(pageUpper)
-	if at < upper || at%itemAlign != 0 || at+head > len(p.data) {
+	if at < p.upper() || at%itemAlign != 0 || at+head > len(p.data) {
 		return 0, p.fault(slot, fmt.Sprintf("item %d is said to be at %d, where none can be", i, at))
 	}
 	return at, nil
@@ -124,6 +149,3 @@ func (p *page) slot(i, head int) (int, error) {
 func (f *File) ref(b []byte) (first, length uint32) {
 	return f.order.Uint32(b), f.order.Uint32(b[4:])
 }
-
-// littleEndian says that numbers can be read without asking for the order.
-func (f *File) littleEndian() bool { return f.order == binary.ByteOrder(binary.LittleEndian) }
