@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/kprop/kprop/internal/osutil"
+	"github.com/kprop/kprop/pkg/kdb/db2"
 )
 
 // Staging is a place beside a DB2 database for a load that must not touch it.
@@ -93,7 +94,7 @@ func (s *Staging) Database() string { return s.live + stagingSuffix }
 func (s *Staging) files() []string {
 	var all []string
 	for _, name := range []string{s.Database() + "~", s.Database()} {
-		for _, suffix := range []string{policySuffix, policyLockSuffix, lockSuffix, ""} {
+		for _, suffix := range []string{db2.PolicySuffix, db2.PolicyLockSuffix, db2.LockSuffix, ""} {
 			all = append(all, name+suffix)
 		}
 	}
@@ -136,12 +137,12 @@ func remove(path string) error {
 // that name without staged principals are the rest of a promotion.
 func (s *Staging) recover(ctx context.Context) error {
 	if exists(s.live+stagedPolicies) && !exists(s.Database()) && s.policiesAreNewer() {
-		live, err := lockLive(ctx, s.live)
+		live, err := db2.Lock(ctx, s.live, osutil.Exclusive)
 		if err != nil {
 			return err
 		}
-		err = rename(s.live+stagedPolicies, s.live+policySuffix)
-		live.unlock()
+		err = rename(s.live+stagedPolicies, s.live+db2.PolicySuffix)
+		live.Unlock()
 		if err != nil {
 			return err
 		}
@@ -158,7 +159,7 @@ func (s *Staging) policiesAreNewer() bool {
 	if err != nil {
 		return false
 	}
-	now, err := os.Lstat(s.live + policySuffix)
+	now, err := os.Lstat(s.live + db2.PolicySuffix)
 	return err != nil || !now.ModTime().After(staged.ModTime())
 }
 
@@ -180,18 +181,18 @@ func rename(from, to string) error {
 // ctx ends for programs that hold MIT's locks, as a dump does, and holds them for
 // two renames.
 func (s *Staging) Promote(ctx context.Context) error {
-	if !exists(s.Database()) || !exists(s.Database()+policySuffix) {
+	if !exists(s.Database()) || !exists(s.Database()+db2.PolicySuffix) {
 		return fmt.Errorf("%s was not made", s.Database())
 	}
-	live, err := lockLive(ctx, s.live)
+	live, err := db2.Lock(ctx, s.live, osutil.Exclusive)
 	if err != nil {
 		return err
 	}
 	err = s.swap()
 	if err == nil {
-		live.touch()
+		live.Touch()
 	}
-	live.unlock()
+	live.Unlock()
 	if err != nil {
 		return err
 	}
@@ -224,13 +225,13 @@ func (s *Staging) swap() error {
 	case err != nil:
 		return err
 	}
-	if err := rename(s.Database()+policySuffix, s.live+stagedPolicies); err != nil {
+	if err := rename(s.Database()+db2.PolicySuffix, s.live+stagedPolicies); err != nil {
 		return err
 	}
 	if err := rename(s.Database(), s.live); err != nil {
 		return err
 	}
-	if err := rename(s.live+stagedPolicies, s.live+policySuffix); err != nil {
+	if err := rename(s.live+stagedPolicies, s.live+db2.PolicySuffix); err != nil {
 		return errors.Join(err, undo())
 	}
 	return nil

@@ -16,6 +16,7 @@ import (
 
 	"github.com/kprop/kprop/internal/krbtest"
 	"github.com/kprop/kprop/internal/osutil"
+	"github.com/kprop/kprop/pkg/kdb/db2"
 )
 
 // stagingRealm has a live database and another dump with other principals and
@@ -129,7 +130,7 @@ func only(n int, do func(op, path string) error) (steps *int) {
 func TestStaging(t *testing.T) {
 	r := newStagingRealm(t)
 	locks := map[string]uint64{}
-	for _, suffix := range []string{lockSuffix, policyLockSuffix} {
+	for _, suffix := range []string{db2.LockSuffix, db2.PolicyLockSuffix} {
 		locks[suffix] = inode(t, r.live+suffix)
 	}
 	must(t, r.stage())
@@ -157,7 +158,7 @@ func inode(t *testing.T, path string) uint64 {
 // TestStagingFirst: without a live database.
 func TestStagingFirst(t *testing.T) {
 	r := newStagingRealm(t)
-	for _, suffix := range []string{"", policySuffix, policyLockSuffix, lockSuffix} {
+	for _, suffix := range []string{"", db2.PolicySuffix, db2.PolicyLockSuffix, db2.LockSuffix} {
 		must(t, os.Remove(r.live+suffix))
 	}
 	must(t, r.stage())
@@ -279,14 +280,14 @@ func TestStagingExcludes(t *testing.T) {
 	must(t, first.Close())
 	must(t, first.Close())
 
-	for _, suffix := range []string{lockSuffix, policyLockSuffix} {
+	for _, suffix := range []string{db2.LockSuffix, db2.PolicyLockSuffix} {
 		reader, err := os.Open(r.live + suffix)
 		must(t, err)
 		must(t, osutil.TryLock(reader, osutil.Shared))
 		ctx, cancel := context.WithCancelCause(context.Background())
 		s, err := NewStaging(ctx, r.live)
 		must(t, err)
-		for _, name := range []string{"", policySuffix} {
+		for _, name := range []string{"", db2.PolicySuffix} {
 			must(t, os.WriteFile(s.Database()+name, nil, 0o600))
 		}
 		time.AfterFunc(50*time.Millisecond, func() { cancel(errors.New("enough")) })
@@ -304,12 +305,12 @@ func TestStagingExcludes(t *testing.T) {
 // TestStagingWithoutPolicyLock: what a broken off load -update has left.
 func TestStagingWithoutPolicyLock(t *testing.T) {
 	r := newStagingRealm(t)
-	must(t, os.Remove(r.live+policyLockSuffix))
+	must(t, os.Remove(r.live+db2.PolicyLockSuffix))
 	err := r.stage()
-	if err == nil || !strings.Contains(err.Error(), "install -m 600 /dev/null "+r.live+policyLockSuffix) {
+	if err == nil || !strings.Contains(err.Error(), "install -m 600 /dev/null "+r.live+db2.PolicyLockSuffix) {
 		t.Errorf("%v", err)
 	}
-	must(t, os.WriteFile(r.live+policyLockSuffix, nil, 0o600))
+	must(t, os.WriteFile(r.live+db2.PolicyLockSuffix, nil, 0o600))
 	if got := r.text(); got != r.old {
 		t.Error("the database has changed")
 	}

@@ -56,25 +56,10 @@ func SyncDatabase(name string) error {
 }
 
 // errNotRegular is the reason why a FIFO, device or directory is refused.
-var errNotRegular = errors.New("not a regular file")
+var errNotRegular = osutil.ErrNotRegular
 
-// openRegular opens a regular file. It does not wait, as a plain open of a FIFO
-// would; a file that flags create has mode 0600.
-func openRegular(path string, flags int) (*os.File, error) {
-	f, err := os.OpenFile(path, flags|unix.O_NONBLOCK, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	st, err := f.Stat()
-	if err == nil && !st.Mode().IsRegular() {
-		err = &fs.PathError{Op: "open", Path: path, Err: errNotRegular}
-	}
-	if err != nil {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
-}
+// openRegular is osutil's.
+var openRegular = osutil.OpenRegular
 
 // systemText is the C library's sentence for an error, which MIT's programs
 // print: that of the error number, without operation and path.
