@@ -42,13 +42,13 @@ func Lock(ctx context.Context, database string, how osutil.LockKind) (*Locks, er
 		return nil, noLockFile(err, database+LockSuffix,
 			"without it no program of MIT's opens this database")
 	}
+	l.since = time.Now()
 	_, statErr := os.Lstat(database)
 	if l.policies, err = lockFile(ctx, database+PolicyLockSuffix, how, exclusive && statErr != nil); err != nil {
 		l.principals.Close()
 		return nil, noLockFile(err, database+PolicyLockSuffix,
 			"a \"kdb5_util load -update\" of this database was broken off")
 	}
-	l.since = time.Now()
 	return &l, nil
 }
 
@@ -60,8 +60,8 @@ func noLockFile(err error, path, why string) error {
 	return fmt.Errorf("%w: %s; make the file again with: install -m 600 /dev/null %s", err, why, path)
 }
 
-// Unlock ends the locks and says how long both were held. It does nothing the
-// second time.
+// Unlock ends the locks and says how long that of the principals was held. It does
+// nothing the second time.
 func (l *Locks) Unlock() (held time.Duration) {
 	if l.principals == nil {
 		return 0

@@ -7,7 +7,7 @@ import (
 	"math"
 	"os"
 
-	"golang.org/x/sys/unix"
+	"github.com/kprop/kprop/internal/osutil"
 )
 
 // Env is one snapshot in an LMDB data file that nobody writes. It is safe for
@@ -159,23 +159,8 @@ func (e *Env) offset(n uint64) int64 {
 	return int64(n) * int64(e.meta.pageSize)
 }
 
-// openRegular opens a regular file without waiting, as a plain open of a FIFO
-// would; a file that flags create has mode 0600.
-func openRegular(path string, flags int) (*os.File, error) {
-	f, err := os.OpenFile(path, flags|unix.O_NONBLOCK, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	st, err := f.Stat()
-	if err == nil && !st.Mode().IsRegular() {
-		err = fmt.Errorf("open %s: not a regular file", path)
-	}
-	if err != nil {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
-}
+// openRegular is osutil's.
+var openRegular = osutil.OpenRegular
 
 // less compares keys as a database does: numbers in the free list, bytes
 // elsewhere.

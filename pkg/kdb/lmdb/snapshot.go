@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/kprop/kprop/internal/osutil"
 )
 
 // snapshotTries is how often a copy is begun before ErrBusy. A copy fails only
@@ -36,7 +36,7 @@ func Snapshot(ctx context.Context, path, tempDir string) (*Env, error) {
 		return nil, err
 	}
 	defer src.Close()
-	dst, err := unnamed(tempDir)
+	dst, err := osutil.UnnamedFile(tempDir)
 	if err != nil {
 		return nil, fmt.Errorf("copy %s: %w", path, err)
 	}
@@ -47,26 +47,6 @@ func Snapshot(ctx context.Context, path, tempDir string) (*Env, error) {
 	}
 	e.file = dst
 	return e, nil
-}
-
-// unnamed makes a file of mode 0600 that vanishes with the process.
-func unnamed(dir string) (*os.File, error) {
-	fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
-	if err == nil {
-		return os.NewFile(uintptr(fd), filepath.Join(dir, "(unnamed)")), nil
-	}
-	if err != unix.EOPNOTSUPP && err != unix.EISDIR && err != unix.EINVAL {
-		return nil, &os.PathError{Op: "open", Path: dir, Err: err}
-	}
-	f, err := os.CreateTemp(dir, ".lmdb-*")
-	if err != nil {
-		return nil, err
-	}
-	if err := os.Remove(f.Name()); err != nil {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
 }
 
 // snapshot copies the pages of one snapshot into dst and reads the copy with the

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/kprop/kprop/internal/osutil"
 	"github.com/kprop/kprop/pkg/dump"
 )
 
@@ -78,7 +79,7 @@ func TestSnapshotWhileWritten(t *testing.T) {
 					w.commit()
 				}
 			}
-			dst, err := unnamed(t.TempDir())
+			dst, err := osutil.UnnamedFile(t.TempDir())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -100,7 +101,7 @@ func TestSnapshotWhileWritten(t *testing.T) {
 func TestSnapshotNeverQuiet(t *testing.T) {
 	w := changed(t)
 	w.before = func(w *world, _ int64) { w.commit() }
-	dst, err := unnamed(t.TempDir())
+	dst, err := osutil.UnnamedFile(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +124,7 @@ func TestSnapshotDestroyed(t *testing.T) {
 			clearBytes(w.b)
 		}
 	}
-	dst, err := unnamed(t.TempDir())
+	dst, err := osutil.UnnamedFile(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
