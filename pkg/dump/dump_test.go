@@ -2,6 +2,7 @@ package dump_test
 
 import (
 	"bytes"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -220,6 +221,21 @@ func TestWriterRefuses(t *testing.T) {
 	} {
 		if err := w.Write(rec); err == nil {
 			t.Errorf("%s: written", name)
+		}
+	}
+}
+
+// TestPutHex: of every length, from what the standard library makes of it.
+func TestPutHex(t *testing.T) {
+	var data [256 + 9]byte
+	for i := range data {
+		data[i] = byte(i * 7)
+	}
+	for n := range data {
+		dst := make([]byte, 2*n+1)
+		dump.PutHex(dst, data[len(data)-n:])
+		if want := hex.EncodeToString(data[len(data)-n:]) + "\x00"; string(dst) != want {
+			t.Fatalf("%d bytes: %q, want %q", n, dst, want)
 		}
 	}
 }

@@ -61,25 +61,29 @@ func badHex(src []byte) int {
 	return len(src)
 }
 
-// lowerPairs is the two lower case digits of each byte, as they lie in memory.
-var lowerPairs = makeLowerPairs()
-
-func makeLowerPairs() (t [256]uint16) {
-	const digits = "0123456789abcdef"
-	for i := range t {
-		t[i] = uint16(digits[i>>4]) | uint16(digits[i&15])<<8
-	}
-	return t
-}
-
 // appendHex writes lower case digits, as MIT does.
 func appendHex(b, data []byte) []byte {
 	at := len(b)
 	b = slices.Grow(b, 2*len(data))[:at+2*len(data)]
-	out := b[at:]
-	for _, c := range data {
-		le.PutUint16(out, lowerPairs[c])
-		out = out[2:]
-	}
+	PutHex(b[at:], data)
 	return b
 }
+
+// PutHex writes the lower case digits of data to the start of dst, as MIT does. It
+// panics if dst has no room for 2*len(data) bytes.
+func PutHex(dst, data []byte) {
+	dst = dst[:2*len(data)]
+	if len(data) < 4 {
+		for i, c := range data {
+			dst[2*i], dst[2*i+1] = lowerDigits[c>>4], lowerDigits[c&15]
+		}
+		return
+	}
+	for i := 0; i+4 < len(data); i += 4 {
+		le.PutUint64(dst[2*i:], eightHex(le.Uint32(data[i:])))
+	}
+	last := len(data) - 4 // some of the bytes may be there already
+	le.PutUint64(dst[2*last:], eightHex(le.Uint32(data[last:])))
+}
+
+const lowerDigits = "0123456789abcdef"

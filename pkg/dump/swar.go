@@ -130,6 +130,16 @@ func fourBytes(w uint64) uint32 {
 	return uint32(w | w>>16)
 }
 
+// eightHex is the reverse of fourBytes, in lower case. A digit from ten on is one
+// that a 6 more carries into the next four bits.
+func eightHex(v uint32) uint64 {
+	w := uint64(v)
+	w = (w | w<<16) & 0x0000ffff0000ffff
+	w = (w | w<<8) & 0x00ff00ff00ff00ff
+	w = (w>>4 | w<<8) & (0x0f * ones)
+	return w + '0'*ones + (w+6*ones)>>4&ones*('a'-'0'-10)
+}
+
 // hasNUL says whether a byte that these hex digits stand for is 0.
 func hasNUL(s []byte) bool {
 	const lanes = 0x0001000100010001 // each of two digits

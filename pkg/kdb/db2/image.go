@@ -63,6 +63,14 @@ func (i *Image) Open() (*File, error) {
 	return Open(i, i.size, i.path)
 }
 
+// OpenRecords opens the image as a file of either kind; see [OpenRecords].
+func (i *Image) OpenRecords() (Records, error) {
+	if i.mem != nil {
+		return OpenRecordsBytes(i.mem, i.path)
+	}
+	return OpenRecords(i, i.size, i.path)
+}
+
 // prepare makes room for the file as it is now.
 func (i *Image) prepare(mode SnapshotMode, dir string) error {
 	f, err := osutil.OpenRegular(i.path, os.O_RDONLY)
