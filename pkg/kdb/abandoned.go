@@ -48,15 +48,23 @@ func removeAbandoned(file string, since time.Time) {
 	if osutil.TryLock(lock, osutil.Exclusive) != nil {
 		return
 	}
+	removeTemps(file, since)
+}
+
+// tempRandom is how many letters and digits mkstemp adds to a name and a hyphen.
+const tempRandom = 6
+
+// removeTemps removes the temporary files of dumps to that file, for which the
+// caller holds the lock.
+func removeTemps(file string, since time.Time) {
 	dir, base := filepath.Split(file)
 	entries, err := os.ReadDir(filepath.Clean(dir))
 	if err != nil {
 		return
 	}
 	for _, e := range entries {
-		const random = 6 // letters and digits that mkstemp adds
 		suffix, ok := strings.CutPrefix(e.Name(), base+"-")
-		if !ok || len(suffix) != random || !e.Type().IsRegular() {
+		if !ok || len(suffix) != tempRandom || !e.Type().IsRegular() {
 			continue
 		}
 		// File times may lag behind the clock by one kernel tick.

@@ -18,7 +18,7 @@ type DumpOptions struct {
 	// Verify, if not nil, has the dump verified while it is written; the result is
 	// in Dumped. Its OnPrincipal is not to be used: that makes it slow.
 	Verify *dump.VerifyOptions
-	// Names, if not nil, gets the name of each record, a line each, as -verbose
+	// Names, if not nil, gets the name of each principal, a line each, as -verbose
 	// prints them.
 	Names io.Writer
 }
@@ -131,7 +131,6 @@ func (d *dumper) policies(ctx context.Context, i *Image) error {
 		}
 		p.RefCount = 0 // as MIT writes it, whatever an old release has left there
 		d.dumped.Policies++
-		c.name(p.Name)
 		return w.WritePolicy(&p)
 	})
 	if err = errors.Join(err, w.Flush()); err != nil {

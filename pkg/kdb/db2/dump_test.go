@@ -66,13 +66,12 @@ func headerOf(t *testing.T, name string) dump.Header {
 	return h
 }
 
-// namesIn are the names of all records of a dump.
+// namesIn are the names of all principals of a dump.
 func namesIn(t *testing.T, text []byte) string {
 	t.Helper()
 	var names bytes.Buffer
 	_, err := dump.Verify(bytes.NewReader(text), dump.VerifyOptions{
 		OnPrincipal: func(p *dump.Principal) error { names.Write(append(bytes.Clone(p.Name), '\n')); return nil },
-		OnPolicy:    func(p *dump.Policy) error { names.Write(append(bytes.Clone(p.Name), '\n')); return nil },
 	})
 	must(t, err)
 	return names.String()

@@ -18,13 +18,6 @@ type Locks struct {
 	since                time.Time
 }
 
-// Waiting for a lock without blocking: MIT's programs hold theirs for less than
-// a millisecond, but for a dump.
-const (
-	lockPollMin = time.Millisecond
-	lockPollMax = 20 * time.Millisecond
-)
-
 // Lock takes both locks of the database of that name in MIT's order, and waits
 // until ctx ends for programs that hold them; the error is then its cause,
 // wrapped. With [osutil.Exclusive] nobody reads or writes the database until
@@ -82,7 +75,7 @@ func (l *Locks) Touch() {
 	_ = os.Chtimes(l.principals.Name(), now, now)
 }
 
-// lockFile opens a lock file and waits for the lock.
+// lockFile opens and locks a lock file.
 func lockFile(ctx context.Context, path string, how osutil.LockKind, create bool) (*os.File, error) {
 	flags := os.O_RDONLY
 	if how == osutil.Exclusive {
@@ -91,46 +84,5 @@ func lockFile(ctx context.Context, path string, how osutil.LockKind, create bool
 	if create {
 		flags |= os.O_CREATE
 	}
-	for pause := lockPollMin; ; pause = min(2*pause, lockPollMax) {
-		f, err := tryLockFile(path, flags, how)
-		if f != nil || err != nil {
-			return f, err
-		}
-		select {
-		case <-ctx.Done():
-			return nil, fmt.Errorf("lock %s, which another program holds: %w", path, context.Cause(ctx))
-		case <-time.After(pause):
-		}
-	}
-}
-
-// tryLockFile gives nothing if the lock is held, or the file was replaced
-// before it was locked.
-func tryLockFile(path string, flags int, how osutil.LockKind) (*os.File, error) {
-	if err := osutil.Step("lock", path); err != nil {
-		return nil, err
-	}
-	f, err := osutil.OpenRegular(path, flags)
-	if err != nil {
-		return nil, err
-	}
-	err = osutil.TryLock(f, how)
-	if err == nil && leadsTo(path, f) {
-		return f, nil
-	}
-	f.Close()
-	if err != nil && !errors.Is(err, osutil.ErrLocked) {
-		return nil, err
-	}
-	return nil, nil
-}
-
-// leadsTo reports whether the path, be it a link, is that of the open file.
-func leadsTo(path string, f *os.File) bool {
-	st, err := f.Stat()
-	if err != nil {
-		return false
-	}
-	at, err := os.Stat(path)
-	return err == nil && os.SameFile(st, at)
+	return osutil.OpenLocked(ctx, path, flags, how)
 }
