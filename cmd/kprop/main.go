@@ -52,6 +52,7 @@ of that name); kprop help VERB explains it:
   check       tell what would keep a propagation from going through
   verify      tell whether a dump is good
   diff        tell what has changed between two dumps
+  dump        dump the database, as kdb5_util dump but faster
   version     print the version
   help        explain a verb
 `

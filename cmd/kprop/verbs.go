@@ -58,7 +58,7 @@ type verbs struct {
 // that name.
 func isVerb(arg string) bool {
 	return slices.Contains([]string{
-		"serve", "status", "now", "pause", "resume", "history", "reload", "config", "check", "verify", "diff",
+		"serve", "status", "now", "pause", "resume", "history", "reload", "config", "check", "verify", "diff", "dump",
 		"help", "version",
 		"completion", cobra.ShellCompRequestCmd, cobra.ShellCompNoDescRequestCmd,
 	}, arg)
@@ -86,6 +86,9 @@ func runVerb(args []string, stdout, stderr io.Writer) int {
 
 func (v *verbs) run(args []string) int {
 	root := v.root()
+	if len(args) > 0 && args[0] == "dump" {
+		args = dumpWords(args)
+	}
 	root.SetArgs(args)
 	cmd, err := root.ExecuteC()
 	var code exitCode
@@ -126,7 +129,7 @@ func (v *verbs) root() *cobra.Command {
 	root.PersistentFlags().BoolP("help", "h", false, "print this text")
 	root.AddCommand(newServeCommand(), v.statusCommand(), v.nowCommand(), v.pauseCommand(), v.resumeCommand(),
 		v.historyCommand(), v.reloadCommand(), newConfigCommand(), newCheckCommand(), newVerifyCommand(), newDiffCommand(),
-		versionCommand())
+		newDumpCommand(), versionCommand())
 	root.SetHelpCommand(helpCommand())
 	for _, c := range root.Commands() {
 		tellUsage(c)

@@ -59,7 +59,7 @@ func (n *Native) Dump(ctx context.Context, file string) (*NativeDump, error) {
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("dump the database %s to %s: %w", n.Database, file, err)
+		return nil, fmt.Errorf("dump to %s: %w", file, err)
 	}
 	return d, nil
 }

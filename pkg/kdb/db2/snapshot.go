@@ -68,7 +68,7 @@ type Snapshot struct {
 func TakeSnapshot(ctx context.Context, database string, opts SnapshotOptions) (*Snapshot, error) {
 	s := &Snapshot{Mode: opts.Mode, Principals: &Image{path: database}, Policies: &Image{path: database + PolicySuffix}}
 	if err := s.take(ctx, database, opts); err != nil {
-		return nil, errors.Join(fmt.Errorf("take a snapshot of the database %s: %w", database, err), s.Close())
+		return nil, errors.Join(fmt.Errorf("take a snapshot of %s: %w", database, err), s.Close())
 	}
 	return s, nil
 }
