@@ -59,6 +59,9 @@ func (k *KDBUtil) run(args ...string) (output string, err error) {
 	return string(out), err
 }
 
+// Database is the path of the database.
+func (k *KDBUtil) Database() string { return k5path(k.dir, "principal") }
+
 // Load replaces the database by a dump. Output is what kdb5_util said; err is
 // an exit status other than 0 or a signal.
 func (k *KDBUtil) Load(dump []byte) (output string, err error) {

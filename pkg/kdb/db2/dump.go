@@ -41,7 +41,7 @@ type Dumped struct {
 // error is that of w or of ctx, or names the page and the record that is not as
 // libdb2 writes it, in a [*CorruptError] or a [*RecordError].
 func (s *Snapshot) Dump(ctx context.Context, w io.Writer, h dump.Header, opts DumpOptions) (*Dumped, error) {
-	d := newDumper(w, h, opts)
+	d := newDumper(w, h, opts, s.Principals.size)
 	err := d.header(ctx)
 	if err == nil {
 		err = d.principals(ctx, s.Principals)

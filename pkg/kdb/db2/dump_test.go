@@ -3,8 +3,16 @@ package db2
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
 	"testing"
 
+	"github.com/kprop/kprop/internal/krbtest"
 	"github.com/kprop/kprop/pkg/dump"
 )
 
@@ -104,4 +112,155 @@ func TestDumpHash(t *testing.T) {
 			t.Error("a hash was reversed")
 		}
 	}
+}
+
+// TestDumpOfDamaged: a database with wrong bytes gives an error, or the text that
+// the slow reader gives, in every mode; never less.
+func TestDumpOfDamaged(t *testing.T) {
+	rng := rand.New(rand.NewPCG(7, 8))
+	for _, name := range []string{"principal", "principal.loaded", "principal.hash"} {
+		database := fixture(t, name)
+		file, err := os.OpenFile(database, os.O_WRONLY, 0)
+		must(t, err)
+		defer file.Close()
+		good := contents(t, name)
+		policies := open(t, "principal.kadm5")
+		failed := 0
+		const variants = 600
+		for i := range variants {
+			b := bytes.Clone(good)
+			for range 1 + rng.IntN(2) {
+				page := rng.IntN(len(b)/4096) * 4096
+				switch rng.IntN(4) {
+				case 0:
+					b[page+rng.IntN(4096)] ^= 1 << rng.IntN(8)
+				case 1:
+					b[page+rng.IntN(60)] = byte(rng.IntN(256))
+				case 2:
+					clear(b[page : page+4096])
+				case 3:
+					copy(b[page:page+4096], good[rng.IntN(len(b)/4096)*4096:])
+				}
+			}
+			_, err := file.WriteAt(b, 0)
+			must(t, err)
+			s := snapshot(t, database, modes[i%len(modes)])
+			var got bytes.Buffer
+			_, err = s.Dump(context.Background(), &got, dump.Header{Version: 7}, DumpOptions{})
+			must(t, s.Close())
+			if err != nil {
+				failed++
+				if !strings.Contains(err.Error(), database) {
+					t.Fatalf("variant %d: which file? %v", i, err)
+				}
+				continue
+			}
+			r, err := OpenRecordsBytes(b, "changed")
+			must(t, err)
+			if want := dumped(t, r, policies); !bytes.Equal(got.Bytes(), want) {
+				t.Fatalf("variant %d of %s: %s", i, name, difference(got.Bytes(), want))
+			}
+		}
+		t.Logf("%s: %d of %d variants are an error", name, failed, variants)
+		if failed < variants/10 {
+			t.Errorf("%s: only %d of %d variants are an error", name, failed, variants)
+		}
+	}
+}
+
+// failingWriter fails after some calls.
+type failingWriter struct{ left int }
+
+var errFull = errors.New("the disk is full")
+
+func (w *failingWriter) Write(b []byte) (int, error) {
+	if w.left--; w.left < 0 {
+		return 0, errFull
+	}
+	return len(b), nil
+}
+
+// large is a database whose records are mostly on overflow pages, so that the text
+// of a chunk of leaves is much more than a chunk keeps.
+func large(t *testing.T) (database string, want []byte) {
+	t.Helper()
+	krbtest.Require(t, "kdb5_util")
+	k := krbtest.NewKDBUtil(t, "KDB.TEST", "")
+	var text bytes.Buffer
+	w, err := dump.NewWriter(&text, dump.Header{Version: 7})
+	must(t, err)
+	value := bytes.Repeat([]byte("0123456789"), 3000)
+	for i := range 400 {
+		p := dump.Principal{Name: fmt.Appendf(nil, "p%04d@KDB.TEST", i), TL: []dump.TL{{Type: 999, Data: value[:2500+i*60]}}}
+		must(t, w.WritePrincipal(&p))
+	}
+	must(t, w.Flush())
+	if out, err := k.Load(text.Bytes()); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return k.Database(), text.Bytes()
+}
+
+// TestDumpOfLarge: the text is handed on in parts, forwards and backwards.
+func TestDumpOfLarge(t *testing.T) {
+	database, want := large(t)
+	if len(want) < 4*chunkText {
+		t.Fatalf("only %d bytes", len(want))
+	}
+	lines := bytes.SplitAfter(bytes.TrimSuffix(want, []byte("\n")), []byte("\n"))
+	lines[len(lines)-1] = append(lines[len(lines)-1], '\n')
+	slices.Reverse(lines[1:])
+	backwards := bytes.Join(lines, nil)
+	for _, mode := range modes {
+		s := snapshot(t, database, mode)
+		var got bytes.Buffer
+		opts := DumpOptions{Verify: &dump.VerifyOptions{}}
+		d, err := s.Dump(context.Background(), &got, dump.Header{Version: 7}, opts)
+		must(t, err)
+		if !bytes.Equal(got.Bytes(), want) || d.Principals != 400 || d.Report.Principals != 400 {
+			t.Errorf("%v: %d principals, %s", mode, d.Principals, difference(got.Bytes(), want))
+		}
+		got.Reset()
+		opts.Reverse = true
+		_, err = s.Dump(context.Background(), &got, dump.Header{Version: 7}, opts)
+		must(t, err)
+		if !bytes.Equal(got.Bytes(), backwards) {
+			t.Errorf("%v backwards: %s", mode, difference(got.Bytes(), backwards))
+		}
+	}
+}
+
+// TestDumpEnds: when the disk is full or somebody gives up, in the middle of a
+// part too, and nothing is left running.
+func TestDumpEnds(t *testing.T) {
+	database, _ := large(t)
+	s := snapshot(t, database, SnapshotMemory)
+	for left := range 4 {
+		before := runtime.NumGoroutine()
+		_, err := s.Dump(context.Background(), &failingWriter{left}, dump.Header{Version: 7}, DumpOptions{Verify: &dump.VerifyOptions{}})
+		if !errors.Is(err, errFull) {
+			t.Errorf("full after %d: %v", left, err)
+		}
+		ctx, cancel := context.WithCancelCause(context.Background())
+		_, err = s.Dump(ctx, &cancelling{left, cancel}, dump.Header{Version: 7}, DumpOptions{})
+		if err == nil || err.Error() != "given up" {
+			t.Errorf("given up after %d: %v", left, err)
+		}
+		if n := runtime.NumGoroutine(); n > before {
+			t.Errorf("%d goroutines are left", n-before)
+		}
+	}
+}
+
+// cancelling gives up after some calls.
+type cancelling struct {
+	left int
+	f    context.CancelCauseFunc
+}
+
+func (w *cancelling) Write(b []byte) (int, error) {
+	if w.left--; w.left < 0 {
+		w.f(errors.New("given up"))
+	}
+	return len(b), nil
 }

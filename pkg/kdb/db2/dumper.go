@@ -43,6 +43,7 @@ type chunk struct {
 	leaves     []uint32
 	prev, next uint32 // of the first and the last leaf; 0: none
 	text       []byte
+	room       int // of text to begin with
 	names      []byte
 	keepNames  bool
 	principals int
@@ -56,12 +57,13 @@ type chunk struct {
 // errMore says that a chunk has more text than it may keep.
 var errMore = errors.New("more")
 
-func newDumper(w io.Writer, h dump.Header, opts DumpOptions) *dumper {
+func newDumper(w io.Writer, h dump.Header, opts DumpOptions, size int64) *dumper {
 	d := &dumper{w: w, head: h, opts: opts, workers: min(runtime.GOMAXPROCS(0), maxWorkers)}
 	chunks := 2*d.workers + 2
 	d.free = make(chan *chunk, chunks)
+	room := int(min(chunkText, 2*size+lineHead)) // a small realm needs no large buffers
 	for range chunks {
-		d.free <- &chunk{ready: make(chan error, 1), resume: make(chan struct{}, 1), keepNames: opts.Names != nil}
+		d.free <- &chunk{room: room, ready: make(chan error, 1), resume: make(chan struct{}, 1), keepNames: opts.Names != nil}
 	}
 	if opts.Verify != nil {
 		d.verifier = dump.NewVerifier(*opts.Verify)
@@ -95,8 +97,8 @@ func (d *dumper) take() *chunk {
 
 // clear makes room. What records of unusual size have made is given back.
 func (c *chunk) clear() {
-	if cap(c.text) < chunkText || cap(c.text) > 4*chunkText {
-		c.text = make([]byte, 0, chunkText)
+	if cap(c.text) < c.room || cap(c.text) > 4*chunkText {
+		c.text = make([]byte, 0, c.room)
 	}
 	c.text, c.names, c.principals = c.text[:0], c.names[:0], 0
 }

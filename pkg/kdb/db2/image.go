@@ -112,7 +112,9 @@ func (i *Image) makeRoom(size int64) error {
 		return fmt.Errorf("get %d bytes of memory: %w", room, err)
 	}
 	i.room = m
-	_ = unix.Madvise(m, unix.MADV_HUGEPAGE) // a kernel may lack them
+	if size >= hugePage {
+		_ = unix.Madvise(m, unix.MADV_HUGEPAGE) // a kernel may lack them
+	}
 	return inPieces(size, func(from, to int64) error {
 		if unix.Madvise(m[from:to], unix.MADV_POPULATE_WRITE) != nil { // before Linux 5.14
 			for ; from < to; from += int64(os.Getpagesize()) {
