@@ -7,6 +7,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/kprop/kprop/pkg/dump"
 )
 
@@ -124,6 +126,35 @@ func TestSearch(t *testing.T) {
 					}
 				}
 			}
+		}
+	}
+}
+
+func decodePrincipal(key, data []byte) error {
+	return DecodePrincipal(new(dump.Principal), key, data)
+}
+
+func decodePolicy(key, data []byte) error { return DecodePolicy(new(dump.Policy), key, data) }
+
+func TestCheckVectors(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		decode func(key, data []byte) error
+		want   CheckReport
+	}{
+		{"principal", decodePrincipal, CheckReport{Kind: Btree, PageSize: 4096, Pages: 23, Depth: 2, Records: 45,
+			Internal: 1, Leaves: 7, Overflow: 10, Free: 4}},
+		{"principal.loaded", decodePrincipal, CheckReport{Kind: Btree, PageSize: 4096, Pages: 17, Depth: 2, Records: 45,
+			Internal: 1, Leaves: 5, Overflow: 10}},
+		{"principal.hash", decodePrincipal, CheckReport{Kind: HashedTable, PageSize: 4096, Pages: 19, Records: 45}},
+		{"principal.kadm5", decodePolicy, CheckReport{Kind: Btree, PageSize: 4096, Pages: 2, Depth: 1, Records: 5, Leaves: 1}},
+	} {
+		got, err := Check(open(t, c.name), c.decode)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(&c.want, got); diff != "" {
+			t.Errorf("%s: %s", c.name, diff)
 		}
 	}
 }
