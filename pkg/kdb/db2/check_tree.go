@@ -198,7 +198,7 @@ func (c *checker) record(p *page, i, at int, it leafItem) {
 		return
 	}
 	if c.report.Records++; c.report.Records > 1 && bytes.Compare(c.before, it.key) >= 0 {
-		c.fault(FaultOrder, p.number, at, it.key, "the name is not above the one before it, which is %q", recordName(c.before))
+		c.fault(FaultOrder, p.number, at, it.key, "the name is not above the one before it, which is %s", quoted(recordName(c.before)))
 	}
 	c.before = append(c.before[:0], it.key...)
 	if err := c.decode(it.key, it.data); err != nil {

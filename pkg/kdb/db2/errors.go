@@ -3,7 +3,6 @@ package db2
 import (
 	"errors"
 	"fmt"
-	"strconv"
 )
 
 // ErrFormat says that a file is neither a btree nor a hash of version 3, as when
@@ -25,7 +24,7 @@ type CorruptError struct {
 func (e *CorruptError) Error() string {
 	record := ""
 	if e.Record != "" {
-		record = ", record " + strconv.Quote(e.Record)
+		record = ", record " + quoted(e.Record)
 	}
 	return fmt.Sprintf("%s: page %d, byte %d%s: %s", e.Path, e.Page, e.Offset, record, e.Msg)
 }

@@ -21,14 +21,22 @@ type RecordError struct {
 
 // Error gives record, byte and reason in one line.
 func (e *RecordError) Error() string {
-	return fmt.Sprintf("record %s, byte %d: %s", strconv.Quote(e.Record), e.Offset, e.Msg)
+	return fmt.Sprintf("record %s, byte %d: %s", quoted(e.Record), e.Offset, e.Msg)
 }
 
-// recordName is the name that a key is for, cut to a length that a message can
-// bear.
+// recordName is the name that a key is for, of at most as many bytes as a name
+// can have.
 func recordName(key []byte) string {
-	name := strings.TrimSuffix(string(key[:min(len(key), 300)]), "\x00")
-	return name
+	return strings.TrimSuffix(string(key[:min(len(key), math.MaxInt16)]), "\x00")
+}
+
+// quoted is a name for a message, cut to what one can bear.
+func quoted(name string) string {
+	const most = 200
+	if len(name) > most {
+		return strconv.Quote(name[:most]) + "..."
+	}
+	return strconv.Quote(name)
 }
 
 // DecodePrincipal fills p, whose slices it reuses, from a record of the
@@ -71,7 +79,7 @@ func (v *valueReader) fail(msg string) {
 // named checks that the name in the record is that of the key.
 func (v *valueReader) named(key, name []byte) {
 	if v.fault == "" && (len(key) != len(name)+1 || key[len(name)] != 0 || !bytes.Equal(key[:len(name)], name)) {
-		v.fail("the record is that of " + strconv.Quote(recordName(name)) + ", not of its key")
+		v.fail("the record is that of " + quoted(recordName(name)) + ", not of its key")
 	}
 }
 
