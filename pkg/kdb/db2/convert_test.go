@@ -40,7 +40,6 @@ func convert(all []record, big bool, size int) []byte {
 			break
 		}
 		first := uint32(len(c.pages))
-		items = nil
 		for i, group := range groups {
 			n, prev, next := first+uint32(i), first+uint32(i)-1, first+uint32(i)+1
 			if i == 0 {
@@ -50,7 +49,10 @@ func convert(all []record, big bool, size int) []byte {
 				next = 0
 			}
 			c.pages = append(c.pages, c.page(n, prev, next, kind, group))
-			items = append(items, c.entry(group[0].key, n, i == 0))
+		}
+		items = nil
+		for i, group := range groups { // may need pages of its own
+			items = append(items, c.entry(group[0].key, first+uint32(i), i == 0))
 		}
 	}
 	meta := make([]byte, 0, size)

@@ -39,8 +39,9 @@ func (f *File) leaves(visit func(*page) error) error {
 	if f.mem == nil {
 		buf = make([]byte, f.pageSize)
 	}
+	var p page // one for all: it is on the heap
 	for before := uint32(0); n != 0; {
-		p, err := f.pageIn(n, buf)
+		p, err = f.pageIn(n, buf)
 		switch {
 		case err != nil:
 			return err
