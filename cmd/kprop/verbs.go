@@ -58,7 +58,7 @@ type verbs struct {
 // that name.
 func isVerb(arg string) bool {
 	return slices.Contains([]string{
-		"serve", "status", "now", "pause", "resume", "history", "reload", "config", "check", "verify", "diff", "dump",
+		"serve", "status", "now", "pause", "resume", "history", "reload", "config", "check", "verify", "diff", "dump", "dbcheck",
 		"help", "version",
 		"completion", cobra.ShellCompRequestCmd, cobra.ShellCompNoDescRequestCmd,
 	}, arg)
@@ -129,7 +129,7 @@ func (v *verbs) root() *cobra.Command {
 	root.PersistentFlags().BoolP("help", "h", false, "print this text")
 	root.AddCommand(newServeCommand(), v.statusCommand(), v.nowCommand(), v.pauseCommand(), v.resumeCommand(),
 		v.historyCommand(), v.reloadCommand(), newConfigCommand(), newCheckCommand(), newVerifyCommand(), newDiffCommand(),
-		newDumpCommand(), versionCommand())
+		newDumpCommand(), newDBCheckCommand(), versionCommand())
 	root.SetHelpCommand(helpCommand())
 	for _, c := range root.Commands() {
 		tellUsage(c)
