@@ -147,6 +147,24 @@ func random(t *testing.T) *rand.Rand {
 	return rand.New(rand.NewPCG(seed, 1))
 }
 
+// deletions are queries that delete about half of the principals, and add and
+// rename some.
+func (d *database) deletions(t *testing.T, r *rand.Rand) (queries []string) {
+	t.Helper()
+	for i, name := range names(d.dump(t)) {
+		if strings.HasPrefix(name, "K/M") || strings.HasPrefix(name, "krbtgt/") || strings.HasPrefix(name, "kadmin/") {
+			continue
+		}
+		switch {
+		case i > 1500 && i < 2500, r.IntN(3) == 0:
+			queries = append(queries, "delprinc -force "+name)
+		case r.IntN(40) == 0:
+			queries = append(queries, fmt.Sprintf("addprinc -randkey added%d", i), fmt.Sprintf("renprinc -force added%d renamed%d", i, r.IntN(1e9)))
+		}
+	}
+	return queries
+}
+
 var princLine = regexp.MustCompile(`(?m)^princ\t\d+\t\d+\t\d+\t\d+\t\d+\t([^\t]*)\t`)
 
 func names(text []byte) (all []string) {
@@ -165,18 +183,7 @@ func TestOfMIT(t *testing.T) {
 	if !loaded.Good() || loaded.Depth != 3 || loaded.Overflow < 100 {
 		t.Errorf("after the load: %+v", loaded)
 	}
-	var queries []string
-	for i, name := range names(d.dump(t)) {
-		if strings.HasPrefix(name, "K/M") || strings.HasPrefix(name, "krbtgt/") || strings.HasPrefix(name, "kadmin/") {
-			continue
-		}
-		switch {
-		case i > 1500 && i < 2500, r.IntN(3) == 0:
-			queries = append(queries, "delprinc -force "+name)
-		case r.IntN(40) == 0:
-			queries = append(queries, fmt.Sprintf("addprinc -randkey added%d", i), fmt.Sprintf("renprinc -force added%d renamed%d", i, r.IntN(1e9)))
-		}
-	}
+	queries := d.deletions(t, r)
 	d.kadmin(t, queries)
 	after := d.same(t)
 	if !after.Good() || after.Free == 0 {
@@ -189,9 +196,13 @@ func TestOfMIT(t *testing.T) {
 func TestHashOfMIT(t *testing.T) {
 	d, r := newDatabase(t), random(t)
 	d.load(t, d.generated(t, 3000, r), "-hash")
+	if rep := d.same(t); !rep.Good() || rep.Kind != HashedTable {
+		t.Errorf("%+v", rep)
+	}
+	d.kadmin(t, d.deletions(t, r))
 	rep := d.same(t)
 	if !rep.Good() || rep.Kind != HashedTable {
-		t.Errorf("%+v", rep)
+		t.Errorf("after deletes: %+v", rep)
 	}
 }
 

@@ -2,6 +2,7 @@ package db2
 
 import (
 	"bytes"
+	"encoding/binary"
 	"os"
 	"path/filepath"
 	"slices"
@@ -156,5 +157,36 @@ func TestCheckVectors(t *testing.T) {
 		if diff := cmp.Diff(&c.want, got); diff != "" {
 			t.Errorf("%s: %s", c.name, diff)
 		}
+	}
+}
+
+// TestHashOfOtherOrder: the recorded hash as a big-endian host would write it.
+func TestHashOfOtherOrder(t *testing.T) {
+	b := contents(t, "principal.hash")
+	want := records(t, open(t, "principal.hash"))
+	binary.BigEndian.PutUint32(b[hashOrder:], hashBig)
+	swap := func(at, size int) { slices.Reverse(b[at : at+size]) }
+	for page := 4096; page < len(b); page += 4096 {
+		if kind := b[page+hpType]; kind < hashBucket || kind > hashOverflow {
+			continue // which pages are taken
+		}
+		offsets := 2 * int(binary.LittleEndian.Uint16(b[page+hpEntries:]))
+		if b[page+hpType] == hashBigPair {
+			offsets = 2
+		}
+		for i := range offsets {
+			swap(page+hpHead+2*i, 2)
+		}
+		swap(page+hpNumber, 4)
+		swap(page+hpNext, 4)
+		swap(page+hpEntries, 2)
+		swap(page+hpFree, 2)
+	}
+	r, err := OpenRecordsBytes(b, "big endian")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := records(t, r); !slices.EqualFunc(got, want, func(a, b record) bool { return bytes.Equal(a.key, b.key) && bytes.Equal(a.data, b.data) }) {
+		t.Errorf("%d records, not the %d of the other", len(got), len(want))
 	}
 }
