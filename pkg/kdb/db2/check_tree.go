@@ -30,7 +30,29 @@ type checker struct {
 	key    []byte // room for a key and
 	data   []byte // data from overflow pages
 	spans  []span // of the page being checked
-	err    error  // of the file: ends the check
+	recent [recentPages]page
+	err    error // of the file: ends the check
+}
+
+// recentPages is how many pages of a file that is not in memory are kept for the
+// searches, whose way is nearly the same as the one before. A page has the place
+// of its number modulo this.
+const recentPages = 64
+
+// page is that of the file, for a search.
+func (c *checker) page(n uint32) (page, error) {
+	if c.file.mem != nil {
+		return c.file.page(n)
+	}
+	p := &c.recent[n%recentPages]
+	if p.file != nil && p.number == n {
+		return *p, nil
+	}
+	read, err := c.file.page(n)
+	if err == nil {
+		*p = read
+	}
+	return read, err
 }
 
 // level is the last page met on a level of the tree.
@@ -204,7 +226,7 @@ func (c *checker) record(p *page, i, at int, it leafItem) {
 	if err := c.decode(it.key, it.data); err != nil {
 		c.report.add(recordFault(p.number, at, it.key, err))
 	}
-	found, place, err := c.file.find(it.key)
+	found, place, err := c.file.find(it.key, c.page)
 	var corrupt *CorruptError
 	switch {
 	case err == nil && found.number == p.number && place == i:

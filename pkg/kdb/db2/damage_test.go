@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/kprop/kprop/pkg/dump"
 )
 
@@ -202,7 +204,7 @@ func (g *target) everything(t *testing.T, b []byte, files bool) (read []record, 
 		}
 	}
 	if files {
-		g.sameFromFile(t, b, len(read), err)
+		g.sameFromFile(t, b, len(read), err, rep)
 	}
 	if err == nil {
 		err = undecoded
@@ -211,7 +213,7 @@ func (g *target) everything(t *testing.T, b []byte, files bool) (read []record, 
 }
 
 // sameFromFile reads a file that is not in memory.
-func (g *target) sameFromFile(t *testing.T, b []byte, want int, wantErr error) {
+func (g *target) sameFromFile(t *testing.T, b []byte, want int, wantErr error, wantRep *CheckReport) {
 	t.Helper()
 	file, err := OpenRecords(bytes.NewReader(b), int64(len(b)), "damaged")
 	if err != nil {
@@ -221,6 +223,9 @@ func (g *target) sameFromFile(t *testing.T, b []byte, want int, wantErr error) {
 	err = file.Records(func(_, _ []byte) error { n++; return nil })
 	if n != want || fmt.Sprint(err) != fmt.Sprint(wantErr) {
 		t.Errorf("%s: %d records and %v, in memory %d and %v", g.name, n, err, want, wantErr)
+	}
+	if rep, err := Check(file, g.decode); err != nil || !cmp.Equal(rep, wantRep) {
+		t.Errorf("%s: check: %v, %s", g.name, err, cmp.Diff(wantRep, rep))
 	}
 }
 

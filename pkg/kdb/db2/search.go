@@ -16,7 +16,7 @@ var ErrNotFound = errors.New("no such record")
 //
 // The error is [ErrNotFound], a [*CorruptError], or one of the file.
 func (f *File) Search(key []byte) (data []byte, err error) {
-	p, i, err := f.find(key)
+	p, i, err := f.find(key, f.page)
 	if err != nil {
 		return nil, err
 	}
@@ -32,14 +32,14 @@ func (f *File) Search(key []byte) (data []byte, err error) {
 	return data, named(err, key)
 }
 
-// find gives the leaf and the item of a key.
-func (f *File) find(key []byte) (page, int, error) {
+// find gives the leaf and the item of a key. load reads a page.
+func (f *File) find(key []byte, load func(uint32) (page, error)) (page, int, error) {
 	if f.pages == 0 {
 		return page{}, 0, ErrNotFound
 	}
 	n := uint32(rootPage)
 	for range maxDepth {
-		p, err := f.page(n)
+		p, err := load(n)
 		if err != nil {
 			return p, 0, err
 		}
