@@ -107,6 +107,9 @@ func (i *Image) prepare(mode SnapshotMode, dir string) error {
 func (i *Image) makeRoom(size int64) error {
 	const hugePage = 2 << 20
 	room := (size + size/64 + hugePage) / hugePage * hugePage
+	if err := osutil.Step("mmap", i.path); err != nil {
+		return err
+	}
 	m, err := unix.Mmap(-1, 0, int(room), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
 	if err != nil {
 		return fmt.Errorf("get %d bytes of memory: %w", room, err)

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/kprop/kprop/internal/osutil"
 )
 
@@ -83,22 +85,35 @@ func (s *Snapshot) take(ctx context.Context, database string, opts SnapshotOptio
 	if s.Mode == SnapshotAuto {
 		s.Mode = roomFor(st.Size(), opts, database)
 	}
-	images := []*Image{s.Principals, s.Policies}
-	for _, i := range images {
-		if err := i.prepare(s.Mode, opts.TempDir); err != nil {
-			return err
-		}
+	err = s.prepare(opts)
+	if errors.Is(err, unix.ENOMEM) && opts.Mode == SnapshotAuto {
+		// The kernel promises no more, whatever is free.
+		opts.MemoryLimit = 1
+		s.Mode = roomFor(st.Size(), opts, database)
+		err = s.prepare(opts)
+	}
+	if err != nil {
+		return err
 	}
 	if s.locks, err = Lock(ctx, database, osutil.Shared); err != nil {
 		return err
 	}
-	for _, i := range images {
+	for _, i := range []*Image{s.Principals, s.Policies} {
 		if err := i.fill(); err != nil {
 			return err
 		}
 	}
 	if s.Mode != SnapshotLocked {
 		s.unlock()
+	}
+	return nil
+}
+
+func (s *Snapshot) prepare(opts SnapshotOptions) error {
+	for _, i := range []*Image{s.Principals, s.Policies} {
+		if err := i.prepare(s.Mode, opts.TempDir); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/kprop/kprop/internal/osutil"
 )
 
@@ -138,6 +140,30 @@ func TestRoomForSnapshot(t *testing.T) {
 		if got := roomFor(tt.size, opts, "/d"); got != tt.want {
 			t.Errorf("%d bytes, %d in memory, %s: %v, want %v", tt.size, tt.limit, tt.dir, got, tt.want)
 		}
+	}
+}
+
+// TestSnapshotWithoutMemory: a kernel that does not promise what is free.
+func TestSnapshotWithoutMemory(t *testing.T) {
+	database := fixture(t, "principal")
+	want := bytes.Repeat([]byte("x"), 2*smallImage)
+	must(t, os.WriteFile(database, want, 0o600))
+	osutil.Fault = func(op, path string) error {
+		if op == "mmap" && path == database {
+			return unix.ENOMEM
+		}
+		return nil
+	}
+	t.Cleanup(func() { osutil.Fault = nil })
+	s, err := TakeSnapshot(context.Background(), database, SnapshotOptions{})
+	must(t, err)
+	defer s.Close()
+	got := make([]byte, s.Principals.Size())
+	if _, err := s.Principals.ReadAt(got, 0); err != nil || !bytes.Equal(got, want) || s.Mode != SnapshotCopy {
+		t.Errorf("%v: %d bytes, %v", s.Mode, len(got), err)
+	}
+	if _, err := TakeSnapshot(context.Background(), database, SnapshotOptions{Mode: SnapshotMemory}); !errors.Is(err, unix.ENOMEM) {
+		t.Errorf("where memory is asked for: %v", err)
 	}
 }
 
