@@ -3,6 +3,7 @@ package db2
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -83,6 +84,14 @@ func (d *database) same(t *testing.T) *CheckReport {
 	}
 	if got := dumped(t, principals, policies); !bytes.Equal(got, want) {
 		t.Errorf("a dump of %d bytes, not the %d of kdb5_util", len(got), len(want))
+	}
+	for _, mode := range modes {
+		s := snapshot(t, d.path, mode)
+		var got bytes.Buffer
+		_, err := s.Dump(context.Background(), &got, dump.Header{Version: dump.Version7}, DumpOptions{})
+		if err = errors.Join(err, s.Close()); err != nil || !bytes.Equal(got.Bytes(), want) {
+			t.Errorf("the snapshot (%v) is dumped to %d bytes, not the %d of kdb5_util: %v", mode, got.Len(), len(want), err)
+		}
 	}
 	rep, err := Check(policies, decodePolicy)
 	if err != nil || !rep.Good() {
