@@ -156,19 +156,32 @@ func random(t *testing.T) *rand.Rand {
 	return rand.New(rand.NewPCG(seed, 1))
 }
 
-// deletions are queries that delete about half of the principals, and add and
-// rename some.
-func (d *database) deletions(t *testing.T, r *rand.Rand) (queries []string) {
+// changes are queries that delete about half of the principals, change, add and
+// rename some, and the same with policies.
+func (d *database) changes(t *testing.T, r *rand.Rand) (queries []string) {
 	t.Helper()
-	for i, name := range names(d.dump(t)) {
+	all := names(d.dump(t))
+	for i, name := range all {
 		if strings.HasPrefix(name, "K/M") || strings.HasPrefix(name, "krbtgt/") || strings.HasPrefix(name, "kadmin/") {
 			continue
 		}
 		switch {
-		case i > 1500 && i < 2500, r.IntN(3) == 0:
+		case i > len(all)/2 && i < len(all)*3/4, r.IntN(4) == 0: // pages and parts of them
 			queries = append(queries, "delprinc -force "+name)
+		case r.IntN(10) == 0: // grows and shrinks
+			queries = append(queries, "cpw -randkey -keepold "+name, "modprinc -maxlife 3h "+name)
+		case r.IntN(20) == 0:
+			queries = append(queries, "cpw -randkey -e aes128-cts:normal "+name)
 		case r.IntN(40) == 0:
 			queries = append(queries, fmt.Sprintf("addprinc -randkey added%d", i), fmt.Sprintf("renprinc -force added%d renamed%d", i, r.IntN(1e9)))
+		}
+	}
+	for i := range 100 {
+		queries = append(queries, fmt.Sprintf("addpol -minlength %d pol%d", i%20+1, r.IntN(1e9)), fmt.Sprintf("addpol -maxfailure 3 with%d", i))
+		if r.IntN(2) == 0 {
+			queries = append(queries, fmt.Sprintf("delpol -force with%d", i))
+		} else {
+			queries = append(queries, fmt.Sprintf("modpol -maxlife 7d -allowedkeysalts aes256-cts,aes128-cts with%d", i))
 		}
 	}
 	return queries
@@ -187,12 +200,12 @@ func names(text []byte) (all []string) {
 // and adds to, is read as kdb5_util reads it.
 func TestOfMIT(t *testing.T) {
 	d, r := newDatabase(t), random(t)
-	d.load(t, d.generated(t, 4000, r))
+	d.load(t, d.generated(t, 2500, r))
 	loaded := d.same(t)
 	if !loaded.Good() || loaded.Depth != 3 || loaded.Overflow < 100 {
 		t.Errorf("after the load: %+v", loaded)
 	}
-	queries := d.deletions(t, r)
+	queries := d.changes(t, r)
 	d.kadmin(t, queries)
 	after := d.same(t)
 	if !after.Good() || after.Free == 0 {
@@ -204,11 +217,11 @@ func TestOfMIT(t *testing.T) {
 // TestHashOfMIT: the order is that of kdb5_util.
 func TestHashOfMIT(t *testing.T) {
 	d, r := newDatabase(t), random(t)
-	d.load(t, d.generated(t, 3000, r), "-hash")
+	d.load(t, d.generated(t, 1000, r), "-hash")
 	if rep := d.same(t); !rep.Good() || rep.Kind != HashedTable {
 		t.Errorf("%+v", rep)
 	}
-	d.kadmin(t, d.deletions(t, r))
+	d.kadmin(t, d.changes(t, r))
 	rep := d.same(t)
 	if !rep.Good() || rep.Kind != HashedTable {
 		t.Errorf("after deletes: %+v", rep)
