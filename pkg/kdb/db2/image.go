@@ -1,6 +1,7 @@
 package db2
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -86,19 +87,71 @@ func (i *Image) prepare(mode SnapshotMode, dir string) error {
 	case mode == SnapshotMemory || st.Size() <= smallImage:
 		return i.makeRoom(st.Size())
 	case mode == SnapshotCopy:
-		// A clone writes what is not on the disk yet; that need not be waited
-		// for under the locks.
-		if err := f.Sync(); err != nil {
-			return err
-		}
 		if dir == "" {
 			dir = filepath.Dir(i.path)
 		}
 		i.copy = true
-		i.file, err = osutil.UnnamedFile(dir)
-		return err
+		if i.file, err = osutil.UnnamedFile(dir); err != nil {
+			return err
+		}
+		return i.copyAhead(f)
 	}
 	return nil
+}
+
+// copyAhead copies the file without the locks. So programs may write it meanwhile,
+// and the copy may be worth nothing; but most of it is right, and to look for the
+// rest takes less time under the locks than to copy. If blocks can be shared,
+// it has them written to the disk, which is what takes time then.
+func (i *Image) copyAhead(src *os.File) error {
+	if shareBlocks(i.file, src) {
+		return nil
+	}
+	_, err := io.Copy(i.file, src) // by copy_file_range: this process does not see the bytes
+	return err
+}
+
+func shareBlocks(dst, src *os.File) bool {
+	return unix.IoctlFileClone(int(dst.Fd()), int(src.Fd())) == nil
+}
+
+// copyRest makes of what copyAhead has left a copy of the file, which is locked.
+func (i *Image) copyRest(src *os.File) error {
+	if shareBlocks(i.file, src) {
+		return nil
+	}
+	if err := i.file.Truncate(i.size); err != nil {
+		return err
+	}
+	return inPieces(i.size, func(from, to int64) error {
+		const block = 64 << 10
+		want, have := make([]byte, block), make([]byte, block)
+		for ; from < to; from += block {
+			n := min(block, to-from)
+			if err := readFull(src, want[:n], from); err != nil {
+				return err
+			}
+			if err := readFull(i.file, have[:n], from); err != nil {
+				return err
+			}
+			if bytes.Equal(want[:n], have[:n]) {
+				continue
+			}
+			if _, err := i.file.WriteAt(want[:n], from); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// readFull fills b.
+func readFull(f *os.File, b []byte, at int64) error {
+	_, err := f.ReadAt(b, at)
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return err
 }
 
 // makeRoom maps zeroed memory for a file of so many bytes, and some more, since it
@@ -147,7 +200,7 @@ func (i *Image) fill() error {
 	}
 	defer f.Close()
 	if i.copy {
-		return cloneFile(i.file, f, i.size)
+		return i.copyRest(f)
 	}
 	if i.size > int64(len(i.room)) {
 		if err := errors.Join(i.close(), i.makeRoom(i.size)); err != nil {
@@ -156,11 +209,7 @@ func (i *Image) fill() error {
 	}
 	i.mem = i.room[:i.size:i.size]
 	return inPieces(i.size, func(from, to int64) error {
-		_, err := f.ReadAt(i.mem[from:to], from)
-		if err == io.EOF {
-			err = io.ErrUnexpectedEOF
-		}
-		return err
+		return readFull(f, i.mem[from:to], from)
 	})
 }
 
@@ -188,20 +237,6 @@ func inPieces(size int64, f func(from, to int64) error) error {
 	}
 	wg.Wait()
 	return failed
-}
-
-// cloneFile makes dst, which is empty, what src is: without copying where the file
-// system shares blocks between files, without this process seeing the bytes
-// where it does not.
-func cloneFile(dst, src *os.File, size int64) error {
-	if unix.IoctlFileClone(int(dst.Fd()), int(src.Fd())) == nil {
-		return nil
-	}
-	n, err := io.Copy(dst, io.LimitReader(src, size)) // copy_file_range
-	if err == nil && n < size {
-		err = io.ErrUnexpectedEOF
-	}
-	return err
 }
 
 func (i *Image) close() error {

@@ -23,7 +23,9 @@ const (
 	// page cache needs to give the file out, 0.1 s for a million principals.
 	SnapshotMemory
 	// SnapshotCopy is a copy in a file without a name, which shares the blocks of
-	// the database where the file system can. It needs little memory.
+	// the database where the file system can. Elsewhere it is made before the locks
+	// are taken, and what has changed meanwhile is looked for under them. It needs
+	// little memory.
 	SnapshotCopy
 	// SnapshotLocked is no copy: the locks are held until Close. Meanwhile the
 	// first login of a principal that requires preauthentication makes the whole
@@ -75,8 +77,7 @@ func TakeSnapshot(ctx context.Context, database string, opts SnapshotOptions) (*
 	return s, nil
 }
 
-// take does what it can before the locks: room for the copy is made, and blocks
-// that a clone would have to write first are written.
+// take does what it can before the locks.
 func (s *Snapshot) take(ctx context.Context, database string, opts SnapshotOptions) error {
 	st, err := os.Stat(database)
 	if err != nil {

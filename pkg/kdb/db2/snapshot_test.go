@@ -96,9 +96,35 @@ func lockIsFree(t *testing.T, database string) bool {
 	return err == nil
 }
 
-// TestSnapshotOfWhatGrew: between the first look and the lock.
-func TestSnapshotOfWhatGrew(t *testing.T) {
+// TestSnapshotOfWhatChanged: between the first look and the lock, by a load, or in
+// place.
+func TestSnapshotOfWhatChanged(t *testing.T) {
+	first := bytes.Repeat([]byte("0123456789"), smallImage/4)
+	changed := bytes.Clone(first)
+	for at := 100; at < len(changed); at += 1 << 20 {
+		changed[at]++
+	}
+	changed[len(changed)-1]++
 	for _, mode := range modes[1:] {
+		for _, want := range [][]byte{changed, append(bytes.Clone(first), first...), changed[:len(changed)/2], changed[:8192]} {
+			database := fixture(t, "principal")
+			must(t, os.WriteFile(database, first, 0o600))
+			osutil.Fault = func(op, path string) error {
+				if op != "lock" || path != database+LockSuffix {
+					return nil
+				}
+				return os.WriteFile(database, want, 0)
+			}
+			t.Cleanup(func() { osutil.Fault = nil })
+			s, err := TakeSnapshot(context.Background(), database, SnapshotOptions{Mode: mode})
+			must(t, err)
+			got := make([]byte, s.Principals.Size())
+			if _, err := s.Principals.ReadAt(got, 0); err != nil || !bytes.Equal(got, want) {
+				t.Errorf("%v: %d bytes, not the %d that there were, or %v", mode, len(got), len(want), err)
+			}
+			must(t, s.Close())
+		}
+
 		database := fixture(t, "principal")
 		want := bytes.Repeat([]byte("x"), 3*smallImage)
 		osutil.Fault = func(op, path string) error {
