@@ -119,7 +119,9 @@ func (s *Snapshot) prepare(opts SnapshotOptions) error {
 	return nil
 }
 
-// roomFor chooses. A copy in a file must leave so much that neither the dump of
+// roomFor chooses. Memory comes first even where blocks can be shared: after that
+// each write of the KDC goes to another place on the disk, and the database falls
+// into pieces. A copy in a file must leave so much that neither the dump of
 // the database nor kadmind finds the disk full.
 func roomFor(size int64, opts SnapshotOptions, database string) SnapshotMode {
 	limit := opts.MemoryLimit
