@@ -65,7 +65,8 @@ func TestAtomicSummary(t *testing.T) {
 }
 
 // TestAtomicKilled: krdistd stopped behind the switch puts everything back, and
-// one that is killed before it has changed no file, but leaves what it staged.
+// one that is killed before it has changed no file, and what it staged the next
+// session removes.
 func TestAtomicKilled(t *testing.T) {
 	s := newAtomicStage(t)
 	before := tree(t, s.dst)
@@ -94,6 +95,14 @@ Q}' | sh -c 'echo $$ >` + s.dir + `/pid; exec '"$command" | cat`)
 	}
 	if after := strings.Join(files, ""); after != before || staged != 4 {
 		t.Errorf("killed: %d staged; before\n%s\nafter\n%s", staged, before, after)
+	}
+	s.remoteShell(`sh -c "$command"`)
+	got = s.run("SRC/a.txt -> hosta install -overify DST/none ;\n")
+	if !strings.Contains(got.stdout, "what an earlier session has left: ") {
+		t.Errorf("the next session says %v", got)
+	}
+	if after := tree(t, s.dst); after != before {
+		t.Errorf("the next session: before\n%s\nafter\n%s", before, after)
 	}
 }
 

@@ -31,7 +31,7 @@ func (w *world) halfway(d *krbtest.Daemon) (c *client, pid int, file string) {
 	ok(w.t, c.c.Flush())
 	eventually(w.t, "a part of the file has come", func() bool {
 		for _, e := range must(os.ReadDir(w.root))(w.t) {
-			if st, err := e.Info(); err == nil && strings.HasPrefix(e.Name(), ".rdist") || err == nil && strings.HasPrefix(e.Name(), "rdist") {
+			if st, err := e.Info(); err == nil && strings.HasPrefix(e.Name(), "rdist") {
 				return st.Size() > 0
 			}
 		}
@@ -60,6 +60,29 @@ func TestKilled(t *testing.T) {
 	w.gone(pid, file)
 	if _, err := c.c.Read(); err == nil || err == io.EOF {
 		t.Errorf("the client finds an end in order: %v", err)
+	}
+}
+
+// TestSessionKilled: what a session leaves that is killed itself, the next one
+// removes, and tells its client.
+func TestSessionKilled(t *testing.T) {
+	t.Parallel()
+	w := newServing(t)
+	d := w.start()
+	_, pid, file := w.halfway(d)
+	ok(t, syscall.Kill(pid, syscall.SIGKILL))
+	eventually(t, "the session's process has ended", func() bool { return ended(pid) })
+	if list := must(os.ReadDir(w.root))(t); len(list) != 3 {
+		t.Fatalf("the session has left %v", list)
+	}
+	c := w.connect(w.dialer(d), self(t))
+	ok(t, c.c.Write(wire.OpTarget, "0 "+file))
+	if l := must(c.c.Read())(t); l.Op != wire.OpNote || !strings.Contains(l.Text, "what an earlier session has left: temporary files of a session that was killed on ") {
+		t.Errorf("%v", l)
+	}
+	c.want(c.answer(), wire.OpAck, "")
+	if list := must(os.ReadDir(w.root))(t); len(list) != 1 || content(t, file) != "old" {
+		t.Errorf("left are %v", list)
 	}
 }
 

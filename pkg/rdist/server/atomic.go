@@ -3,6 +3,7 @@ package server
 import (
 	"strings"
 
+	"github.com/kprop/kprop/internal/osutil"
 	"github.com/kprop/kprop/pkg/rdist/message"
 	"github.com/kprop/kprop/pkg/rdist/wire"
 )
@@ -17,6 +18,11 @@ func (s *session) atomic(verb string) error {
 	case wire.AtomicBegin:
 		if s.update != nil {
 			return refuse("atomic: an update has begun already")
+		}
+		if _, err := s.openJournal(); err != nil {
+			if err := s.note("there is no journal of this update: if this host, or the server, breaks down in it, some files may be new and some old: %s", osutil.Reason(err)); err != nil {
+				return err
+			}
 		}
 		s.update = s.newUpdate()
 	case wire.AtomicSwitch:

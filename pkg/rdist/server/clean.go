@@ -72,7 +72,7 @@ func (s *session) cleanEntries(in level, names []string, o option.Set) error {
 	for _, name := range names {
 		e := &entry{dir: in.from, borrowed: true, name: name, text: in.text + "/" + name, at: in.place}
 		e.at.names = []string{name}
-		if s.update != nil && s.update.owns(e) {
+		if isJournal(name) || s.update != nil && s.update.owns(e) {
 			continue
 		}
 		if err := wire.CheckText(name); err != nil {

@@ -10,6 +10,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/kprop/kprop/internal/osutil"
 )
 
 // dir is an open directory. It stays the same directory whatever is renamed
@@ -33,6 +35,14 @@ func openAt(at int, name string, flags int, mode uint32) (*dir, error) {
 		return nil, err
 	}
 	return &dir{fd}, nil
+}
+
+// change is retry for a call that changes what is on the disk.
+func change(op, name string, call func() error) error {
+	if err := osutil.Step(op, name); err != nil {
+		return err
+	}
+	return retry(call)
 }
 
 // retry repeats a system call that a signal cut short.
@@ -69,6 +79,9 @@ func (d *dir) open(name string) (*os.File, error) {
 
 // create makes a file that was not there, for its owner only.
 func (d *dir) create(name string) (*os.File, error) {
+	if err := osutil.Step("create", name); err != nil {
+		return nil, err
+	}
 	return d.file(name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, 0o600)
 }
 
@@ -81,28 +94,28 @@ func (d *dir) file(name string, flags int, mode uint32) (*os.File, error) {
 }
 
 func (d *dir) mkdir(name string, mode uint32) error {
-	return retry(func() error { return unix.Mkdirat(d.fd, name, mode) })
+	return change("mkdir", name, func() error { return unix.Mkdirat(d.fd, name, mode) })
 }
 
 func (d *dir) unlink(name string) error {
-	return retry(func() error { return unix.Unlinkat(d.fd, name, 0) })
+	return change("unlink", name, func() error { return unix.Unlinkat(d.fd, name, 0) })
 }
 
 func (d *dir) rmdir(name string) error {
-	return retry(func() error { return unix.Unlinkat(d.fd, name, unix.AT_REMOVEDIR) })
+	return change("rmdir", name, func() error { return unix.Unlinkat(d.fd, name, unix.AT_REMOVEDIR) })
 }
 
 func (d *dir) rename(from, to string) error {
-	return retry(func() error { return unix.Renameat(d.fd, from, d.fd, to) })
+	return change("rename", to, func() error { return unix.Renameat(d.fd, from, d.fd, to) })
 }
 
 func (d *dir) symlink(text, name string) error {
-	return retry(func() error { return unix.Symlinkat(text, d.fd, name) })
+	return change("symlink", name, func() error { return unix.Symlinkat(text, d.fd, name) })
 }
 
 // link gives the entry of another directory, be it a link, one more name here.
 func (d *dir) link(from *dir, old, name string) error {
-	return retry(func() error { return unix.Linkat(from.fd, old, d.fd, name, 0) })
+	return change("link", name, func() error { return unix.Linkat(from.fd, old, d.fd, name, 0) })
 }
 
 func (d *dir) readlink(name string) (string, error) {
@@ -142,13 +155,16 @@ func (d *dir) names() ([]string, error) {
 
 // chown changes the owner of the directory itself; -1 leaves one alone.
 func (d *dir) chown(uid, gid int) error {
-	return retry(func() error { return unix.Fchownat(d.fd, "", uid, gid, unix.AT_EMPTY_PATH) })
+	return change("chown", ".", func() error { return unix.Fchownat(d.fd, "", uid, gid, unix.AT_EMPTY_PATH) })
 }
 
 // chmod changes the mode of the directory itself. A descriptor that was opened
 // without leave to read does for walking only; the name of it in /proc is the
 // same directory.
 func (d *dir) chmod(mode uint32) error {
+	if err := osutil.Step("chmod", "."); err != nil {
+		return err
+	}
 	f, err := d.file(".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return retry(func() error { return unix.Chmod("/proc/self/fd/"+strconv.Itoa(d.fd), mode) })
@@ -157,14 +173,34 @@ func (d *dir) chmod(mode uint32) error {
 	return retry(func() error { return unix.Fchmod(int(f.Fd()), mode) })
 }
 
+// renameNew renames to a name that is not there yet. Where the file system
+// cannot tell, it must be one that nobody foresees.
+func (d *dir) renameNew(from, to string) error {
+	err := change("rename", to, func() error { return unix.Renameat2(d.fd, from, d.fd, to, unix.RENAME_NOREPLACE) })
+	if is(err, unix.EINVAL) {
+		err = d.rename(from, to)
+	}
+	return err
+}
+
+// sync makes the names in d durable.
+func (d *dir) sync() error {
+	return d.withFile("fsync", func(fd int) error { return unix.Fsync(fd) })
+}
+
 // syncFileSystem makes all that was written to the file system of d durable.
 func (d *dir) syncFileSystem() error {
+	return d.withFile("syncfs", func(fd int) error { return unix.Syncfs(fd) })
+}
+
+// withFile opens d for a call that takes no descriptor that is for walking only.
+func (d *dir) withFile(op string, call func(fd int) error) error {
 	f, err := d.file(".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	return retry(func() error { return unix.Syncfs(int(f.Fd())) })
+	return change(op, ".", func() error { return call(int(f.Fd())) })
 }
 
 // setTimes sets the times of an open file.

@@ -117,6 +117,25 @@
 // Between switch and commit nothing can be staged. Staged files are named
 // .rdistXXXXXX, so that programs that read whole directories of configuration
 // leave them out. Before the switch, and after it, the file systems are synced:
-// what was acknowledged stays over a power cut. One between the two leaves some
-// files new, some old, and each of them whole.
+// what was acknowledged stays over a power cut.
+//
+// # The journal
+//
+// What a killed process or a power cut would leave stands in a journal, before it
+// is done: temporary files, the directories that an update has made or changed,
+// and, durable before the first rename of a switch, each step of it. The word
+// commit makes one more line of it durable, and then the update is done. It is the
+// file .rdist-journal, or .rdist-journal.1 to .15 for sessions at the same time,
+// in the granted directory, or in the one that holds a granted file; where
+// everything is granted, in the account's home directory. It is there while a
+// session lives that has written something, and its lock tells that.
+//
+// A session that begins looks there for journals that nobody holds. What was not
+// committed it puts back, what was it completes, temporary files it removes; it
+// logs so, and tells the client by notes with its first target. Names, places and
+// identities are checked as those of a client, since files may have been moved:
+// what others have changed since stays, with what was there beside it, and so does
+// a journal that tells of files that this session may not write. After a power cut
+// before the switch temporary files may be left of which the journal has not come
+// to the disk. Clients cannot name journals.
 package server

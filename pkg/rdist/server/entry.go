@@ -27,6 +27,7 @@ func (p *place) whole() []string { return slices.Concat(p.route, p.names) }
 
 // entry is a place whose directory is open.
 type entry struct {
+	s        *session // that writes down what it makes; nil: it makes nothing
 	dir      *dir
 	borrowed bool // dir is the session's
 	name     string
@@ -52,7 +53,7 @@ func (e *entry) beside(name string) string {
 // entry opens the directory that a place is in. No link is followed on the
 // way. With build, directories that are missing are made, as mkdir would.
 func (s *session) entry(p place, build bool) (entry, error) {
-	e := entry{dir: p.from, borrowed: true, name: ".", text: p.text, top: p.top, at: p}
+	e := entry{s: s, dir: p.from, borrowed: true, name: ".", text: p.text, top: p.top, at: p}
 	if p.from == nil {
 		return e, unix.ENOENT
 	}
@@ -91,7 +92,14 @@ func (s *session) makeParent(in *entry, name, text string, names []string) (*dir
 
 // mkdir makes a directory; an update that is all or nothing remembers it.
 func (s *session) mkdir(e *entry, mode uint32) error {
-	if err := e.dir.mkdir(e.name, mode); err != nil || s.update == nil {
+	if s.update == nil {
+		return e.dir.mkdir(e.name, mode)
+	}
+	if err := s.writeDownEntry(&record{op: recMake, name: e.name}, e); err != nil {
+		return err
+	}
+	if err := e.dir.mkdir(e.name, mode); err != nil {
+		s.cancel()
 		return err
 	}
 	return s.update.made(e)
@@ -163,10 +171,19 @@ func (s *session) place(name string) (place, error) {
 		return place{}, refuse("%s: %v", in.text+"/"+name, err)
 	}
 	p := place{from: in.from, names: slices.Concat(in.names, names), text: in.text + "/" + name, base: in.base, route: in.route}
-	if len(p.text) > maxPath {
+	switch {
+	case len(p.text) > maxPath:
 		return place{}, refuse("%s: %s", clip(p.text, 200), osutil.Reason(unix.ENAMETOOLONG))
+	case slices.ContainsFunc(names, isJournal):
+		return place{}, errReserved(p.text)
 	}
 	return p, nil
+}
+
+// errReserved refuses names that the server has for itself: the next session
+// would do what a journal says.
+func errReserved(text string) error {
+	return refuse("%s: names that begin with %s are krdistd's own: except them", clip(text, 200), journalName)
 }
 
 // below takes a name apart that must stay below the directory it is used in.

@@ -68,15 +68,24 @@ type temp struct {
 	file *os.File // nil for links
 }
 
+// The random letters of temporary names, and of names for keeping what a switch
+// replaces, which are all chosen before the first is used.
+const (
+	tempRandom = 6
+	keepRandom = 16
+)
+
 // tempName is a name that nobody can foresee. Those that stay for longer are
 // hidden from programs that read all of a directory.
 func tempName(hidden bool) string {
-	name := "rdist" + rand.Text()[:6]
+	name := "rdist" + rand.Text()[:tempRandom]
 	if hidden {
 		return "." + name
 	}
 	return name
 }
+
+func keepName() string { return ".rdist" + rand.Text()[:keepRandom] }
 
 // tempTries is how many names are tried if others have them.
 const tempTries = 100
@@ -107,9 +116,15 @@ func (t *temp) make(e *entry, hidden bool, try func(name string) error) (err err
 	for range tempTries {
 		name := tempName(hidden)
 		t.text = e.beside(name)
+		// Without it, and with all that can go wrong in writing it, only what
+		// a kill leaves is not found.
+		noted := e.s != nil && e.s.writeDownEntry(&record{op: recTemp, temp: name}, e) == nil
 		if err = try(name); err == nil {
 			t.name = name
 			return nil
+		}
+		if noted {
+			e.s.cancel()
 		}
 		if !is(err, unix.EEXIST) {
 			break

@@ -25,6 +25,9 @@ const sessions = "../../../testdata/rdist/sessions"
 
 func TestMain(m *testing.M) {
 	syscall.Umask(0o022) // as in the recordings
+	if at := os.Getenv(crashVariable); at != "" {
+		os.Exit(serveAndCrash(at))
+	}
 	os.Exit(m.Run())
 }
 

@@ -38,6 +38,9 @@ func (s *session) ack() error { return s.conn.Write(wire.OpAck, "") }
 func (s *session) note(format string, args ...any) error {
 	text := oneLine(fmt.Sprintf(format, args...))
 	s.log(message.Notice, text)
+	if s.quiet {
+		return nil
+	}
 	return s.tell(wire.OpNote, "", text)
 }
 

@@ -98,7 +98,11 @@ type session struct {
 	options          option.Set // of the target
 	levels           []level
 	update           *update // all or nothing; nil: there is none
-	errors           int     // told to the client
+	journal          *journal
+	noJournal        error    // why there is none
+	recovered        []string // what the client is to be told of former sessions
+	quiet            bool     // notes are only logged
+	errors           int      // told to the client
 
 	fileLog       *message.Logger // of the client's -L; nil: none
 	buffer, other []byte          // of bufferSize
@@ -127,7 +131,9 @@ func serve(ctx context.Context, rw io.ReadWriter, o Options, h hooks) error {
 		buffer: make([]byte, bufferSize), other: make([]byte, bufferSize),
 	}
 	s.findHome()
+	s.recover()
 	defer s.leaveAll()
+	defer s.closeJournal(false)
 	defer s.abandon()
 	err = s.finish(s.converse())
 	if s.fileLog != nil {

@@ -15,18 +15,26 @@ func (u *update) switchAll() error {
 		return refuse("atomic: it is switched already")
 	}
 	u.switched = true
-	err := u.sync()
+	err := u.sync(false)
+	if err == nil {
+		err = u.plan()
+	}
 	for _, st := range u.steps {
 		if err == nil {
 			err = u.switchOne(st)
 		}
 	}
 	if err == nil {
-		err = u.sync()
+		err = u.sync(false)
 	}
 	if err == nil {
 		return nil
 	}
+	return u.fail(err)
+}
+
+// fail puts everything back, and gives the error that says why.
+func (u *update) fail(err error) error {
 	if failed := u.abort(); failed != nil {
 		return refuse("%v; %v", err, failed)
 	}
@@ -60,12 +68,13 @@ func (u *update) replace(d *dir, st *step) error {
 	case err != nil:
 		return err
 	case st.action == actInstall && !isDir(now):
-		second := &temp{dir: d}
-		e := &entry{dir: d, name: st.name, text: st.text}
-		err := second.make(e, true, func(name string) error { return d.link(d, st.name, name) })
+		err := d.link(d, st.name, st.old)
 		if err == nil {
-			u.keep(st, second.name)
+			st.kept = true
 			break
+		}
+		if is(err, unix.EEXIST) {
+			return err
 		}
 		fallthrough // a file system without hard links
 	default:
@@ -79,23 +88,26 @@ func (u *update) replace(d *dir, st *step) error {
 	if err := d.rename(st.temp, st.name); err != nil {
 		return err
 	}
-	delete(u.own, spot{st.dev, st.ino, st.temp})
-	st.temp, st.done = "", true
+	st.done = true
 	return nil
 }
 
 // sync makes what was written durable, on every file system that has a part.
-func (u *update) sync() error {
+// With found, directories that are not where they were are left out.
+func (u *update) sync(found bool) error {
 	synced := map[uint64]bool{}
 	for _, st := range u.steps {
 		if synced[st.dev] {
 			continue
 		}
-		synced[st.dev] = true
 		d, err := u.open(st)
+		if err == errMoved && found {
+			continue
+		}
 		if err != nil {
 			return fmt.Errorf("%s: %s", st.text, osutil.Reason(err))
 		}
+		synced[st.dev] = true
 		err = d.syncFileSystem()
 		d.close()
 		if err != nil {
@@ -105,30 +117,14 @@ func (u *update) sync() error {
 	return nil
 }
 
-// aside renames what is there to a name of its own, if there is anything.
+// aside renames what is there to the step's name for it, if there is anything.
 func (u *update) aside(d *dir, st *step) error {
-	for range tempTries {
-		old := tempName(true)
-		err := unix.Renameat2(d.fd, st.name, d.fd, old, unix.RENAME_NOREPLACE)
-		if is(err, unix.EINVAL) { // not on this file system; nobody foresees the name
-			err = d.rename(st.name, old)
-		}
-		switch {
-		case err == nil:
-			u.keep(st, old)
-			return nil
-		case is(err, unix.ENOENT):
-			return nil
-		case !is(err, unix.EEXIST):
-			return err
-		}
+	err := d.renameNew(st.name, st.old)
+	if is(err, unix.ENOENT) {
+		return nil
 	}
-	return unix.EEXIST
-}
-
-func (u *update) keep(st *step, old string) {
-	st.old, st.done = old, true
-	u.own[spot{st.dev, st.ino, old}] = true
+	st.kept = err == nil
+	return err
 }
 
 // commit ends the update, and removes what was replaced.
@@ -138,41 +134,62 @@ func (u *update) commit() error {
 			return err
 		}
 	}
+	if err := u.s.markJournal(recCommitted); err != nil {
+		return u.fail(fmt.Errorf("the journal cannot be written: %s", osutil.Reason(err)))
+	}
 	u.s.update = nil
+	return u.forgetAll()
+}
+
+// forgetAll removes what the update has replaced. What could not be removed is
+// told, and then of no more concern.
+func (u *update) forgetAll() error {
 	for _, st := range u.steps {
 		if st.old == "" {
 			continue
 		}
 		if err := u.forget(st); err != nil {
 			told, ok := err.(*refused)
-			if !ok {
-				return err
+			if ok {
+				u.s.errors++
+				err = u.s.note("REMOTE ERROR: %s", told.text)
 			}
-			u.s.errors++
-			if err := u.s.note("REMOTE ERROR: %s", told.text); err != nil {
+			if err != nil {
+				u.s.closeJournal(true) // the next session goes on with it
+				u.left = true
 				return err
 			}
 		}
 	}
+	if err := u.sync(true); err != nil {
+		u.left = true // the next session looks once more
+	}
+	u.s.closeJournal(u.left)
 	return nil
 }
 
 // forget removes what a step has replaced, or gives it its name for keeping.
 func (u *update) forget(st *step) error {
 	d, err := u.open(st)
+	if err == errMoved && st.mayMiss {
+		return nil
+	}
 	if err != nil {
 		return refuse("%s: what was there is left as %s: %s", st.text, st.old, osutil.Reason(err))
 	}
 	defer d.close()
+	now, err := d.stat(st.old)
+	switch {
+	case is(err, unix.ENOENT):
+		return nil // there was nothing, or it is done
+	case err != nil:
+		return refuse("%s: lstat failed: %s", st.text, osutil.Reason(err))
+	}
 	if st.save {
 		if err := d.rename(st.old, st.name+".OLD"); err != nil {
 			return refuse("%s -> %s.OLD: rename failed: %s", st.text, st.text, osutil.Reason(err))
 		}
 		return nil
-	}
-	now, err := d.stat(st.old)
-	if err != nil {
-		return refuse("%s: lstat failed: %s", st.text, osutil.Reason(err))
 	}
 	if st.action != actRemove && !isDir(now) {
 		if err := d.unlink(st.old); err != nil {

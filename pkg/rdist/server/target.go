@@ -43,6 +43,12 @@ func (s *session) setTarget(line wire.Line) error {
 	if line.Op == wire.OpTargetDir {
 		s.levels = append(s.levels, level{place: p})
 	}
+	// Not before: here a client of any kind takes notes.
+	for ; len(s.recovered) > 0; s.recovered = s.recovered[1:] {
+		if err := s.note("%s", s.recovered[0]); err != nil {
+			return err
+		}
+	}
 	return s.ack()
 }
 
@@ -60,6 +66,8 @@ func (s *session) locate(name string) (place, error) {
 		return place{}, refuse("%s: %v", text, errDotDot)
 	case len(text) > maxPath:
 		return place{}, refuse("%s: %s", clip(text, 200), osutil.Reason(unix.ENAMETOOLONG))
+	case slices.ContainsFunc(names, isJournal):
+		return place{}, errReserved(text)
 	case !strings.HasPrefix(text, "/"):
 		names = slices.Concat(s.home, names)
 	case len(names) >= len(s.homeAlias) && slices.Equal(names[:len(s.homeAlias)], s.homeAlias):

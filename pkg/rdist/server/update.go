@@ -1,7 +1,7 @@
 package server
 
 import (
-	"fmt"
+	"errors"
 
 	"golang.org/x/sys/unix"
 
@@ -19,6 +19,9 @@ type update struct {
 	targets  map[spot]*step // of what is staged, by where it is to go
 	own      map[spot]bool  // names that the update made for itself
 	switched bool
+	former   bool     // of a session that was killed: what others did since stays
+	failures []string // of putting back, at most maxLeft
+	left     bool     // something could not be put back that may be later
 }
 
 // spot is an entry of a directory, whatever the directory is called by now.
@@ -48,12 +51,20 @@ type step struct {
 	text  string // as the client knows the target
 
 	temp string // actInstall: what is to be there
-	save bool   // actInstall: what was there becomes NAME.OLD
-	old  string // what was there, out of the way
-	done bool
+	// What temp is, by which a later session knows it again in its place; 0:
+	// not known.
+	tempIno  uint64
+	tempTime int64
+	save     bool   // actInstall: what was there becomes NAME.OLD
+	old      string // what was there, out of the way
+	kept     bool   // something may be there
+	done     bool
 
-	mode     uint32 // actChange: as they were
+	dirIno   uint64 // actChange: of the directory itself
+	mode     uint32 // as they were
 	uid, gid uint32
+
+	mayMiss bool // the directory is one that the update made, or there is nothing in it but temp
 }
 
 func (s *session) newUpdate() *update {
@@ -78,11 +89,7 @@ func (u *update) add(a action, e *entry) (*step, error) {
 	if err != nil {
 		return nil, err
 	}
-	route := e.at.whole()
-	if len(e.at.names) > 0 {
-		route = route[:len(route)-1]
-	}
-	st := &step{action: a, spot: at, base: e.at.base, route: route, text: e.text}
+	st := &step{action: a, spot: at, base: e.at.base, route: e.at.routeToDir(), text: e.text}
 	u.steps = append(u.steps, st)
 	return st, nil
 }
@@ -92,6 +99,10 @@ func (u *update) stage(e *entry, t *temp, save bool) error {
 	at, err := spotOf(e)
 	if err != nil {
 		return refuse("%s: lstat failed: %s", e.text, osutil.Reason(err))
+	}
+	staged, err := e.dir.stat(t.name)
+	if err != nil {
+		return refuse("%s: lstat failed: %s", t.text, osutil.Reason(err))
 	}
 	st := u.targets[at]
 	if st == nil || u.switched {
@@ -103,6 +114,7 @@ func (u *update) stage(e *entry, t *temp, save bool) error {
 		delete(u.own, spot{at.dev, at.ino, st.temp})
 		_ = e.dir.unlink(st.temp)
 	}
+	st.tempIno, st.tempTime = staged.Ino, staged.Mtim.Sec
 	st.temp, st.save = t.name, save
 	u.own[spot{at.dev, at.ino, t.name}] = true
 	t.name = ""
@@ -122,6 +134,14 @@ func (u *update) remove(e *entry, st unix.Stat_t) error {
 func (u *update) putAside(e *entry) error {
 	st, err := u.add(actAside, e)
 	if err != nil {
+		return err
+	}
+	st.old = keepName()
+	u.own[spot{st.dev, st.ino, st.old}] = true
+	if err := u.s.writeDownEntry(&record{op: recAside, name: e.name, old: st.old}, e); err != nil {
+		return err
+	}
+	if err := u.s.syncJournal(); err != nil {
 		return err
 	}
 	return u.aside(e.dir, st)
@@ -144,7 +164,10 @@ func (u *update) changing(e *entry, now unix.Stat_t) error {
 	if err != nil {
 		return err
 	}
-	st.mode, st.uid, st.gid, st.done = now.Mode&0o7777, now.Uid, now.Gid, true
+	st.dirIno, st.mode, st.uid, st.gid, st.done = now.Ino, now.Mode&0o7777, now.Uid, now.Gid, true
+	if err := u.s.writeDownEntry(st.record(), e); err != nil {
+		return refuse("%s: it cannot be written down how it was: %s", e.text, osutil.Reason(err))
+	}
 	return nil
 }
 
@@ -164,6 +187,9 @@ func (u *update) owns(e *entry) bool {
 	return err == nil && u.own[at]
 }
 
+// errMoved says that a step's directory is not where it was: for good.
+var errMoved = errors.New("its directory was moved meanwhile")
+
 // open comes back to the directory of a step.
 func (u *update) open(st *step) (*dir, error) {
 	e, err := u.s.nearest(place{from: st.base, names: st.route, text: st.text})
@@ -176,9 +202,13 @@ func (u *update) open(st *step) (*dir, error) {
 			return nil, err
 		}
 	}
-	if now, err := e.dir.stat("."); err != nil || now.Ino != st.ino || now.Dev != st.dev {
+	now, err := e.dir.stat(".")
+	if err == nil && st.dev == 0 { // of a journal: disks get other numbers when a host starts
+		st.dev = now.Dev
+	}
+	if err != nil || now.Ino != st.ino || now.Dev != st.dev {
 		e.dir.close()
-		return nil, fmt.Errorf("its directory was moved meanwhile")
+		return nil, errMoved
 	}
 	return e.dir, nil
 }
