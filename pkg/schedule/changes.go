@@ -3,10 +3,12 @@ package schedule
 import (
 	"time"
 
+	"github.com/kprop/kprop/internal/config"
 	"github.com/kprop/kprop/internal/status"
 )
 
-// changes decides when a change of the database's files starts a run. Every
+// changes decides when a change of the database's files starts a run, or one of
+// the files around it, for which there is no rest. Every
 // login changes them too, which only a dump can tell; so a dump that found
 // nothing new is followed by a rest of ten times as long as it took, and looking
 // costs at most a tenth of one processor.
@@ -28,28 +30,45 @@ const (
 
 // noteChange is called when the database's files have changed.
 func (e *realm) noteChange() {
+	e.noteIn(func() *changes { return &e.changes })
+}
+
+// noteFilesChange is called when the distfile or one of its sources has changed.
+func (e *realm) noteFilesChange() {
+	e.noteIn(func() *changes {
+		if e.files == nil {
+			return nil // taken out of the configuration meanwhile
+		}
+		return &e.files.changes
+	})
+}
+
+func (e *realm) noteIn(of func() *changes) {
 	now := e.svc.now()
 	e.mu.Lock()
-	if e.changes.first.IsZero() {
-		e.changes.first = now
+	if c := of(); c != nil {
+		if c.first.IsZero() {
+			c.first = now
+		}
+		c.last = now
 	}
-	e.changes.last = now
 	e.mu.Unlock()
 	e.wakeUp()
 }
 
 // changeDue is when a change that was seen starts a run; zero if there is none.
-func (e *realm) changeDue() time.Time {
-	c := &e.changes
-	if c.first.IsZero() || !e.cfg.OnChange {
+func (e *realm) changeDue() time.Time { return e.changes.due(&e.cfg) }
+
+func (c *changes) due(cfg *config.Realm) time.Time {
+	if c.first.IsZero() || !cfg.OnChange {
 		return time.Time{}
 	}
-	due := c.last.Add(e.cfg.Settle)
-	if limit := c.first.Add(settlesWithin * e.cfg.Settle); due.After(limit) {
+	due := c.last.Add(cfg.Settle)
+	if limit := c.first.Add(settlesWithin * cfg.Settle); due.After(limit) {
 		due = limit
 	}
 	if !c.lastRun.IsZero() {
-		due = later(due, c.lastRun.Add(e.cfg.MinInterval))
+		due = later(due, c.lastRun.Add(cfg.MinInterval))
 	}
 	return later(due, c.restTill)
 }

@@ -204,7 +204,11 @@ func (s *Service) newRealm(p *plan) *realm {
 func (e *realm) configure(p *plan, now time.Time) (gone []*replica) {
 	former := e.cfg
 	e.cfg, e.sender, e.source = p.cfg, p.sender, p.source
+	watched := e.files
 	e.files = e.files.configure(p.cfg.Files, p.files)
+	if e.files != watched && e.unwatchFiles != nil {
+		e.unwatchFiles()
+	}
 	if e.gate == nil || former.Parallel != p.cfg.Parallel {
 		e.gate = newGate(p.cfg.Parallel)
 	}

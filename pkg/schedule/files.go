@@ -14,20 +14,23 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/kprop/kprop/internal/config"
 	"github.com/kprop/kprop/internal/status"
 	"github.com/kprop/kprop/pkg/rdist/client"
 	"github.com/kprop/kprop/pkg/rdist/distfile"
 	"github.com/kprop/kprop/pkg/rdist/message"
 )
 
-// files sends the files of a distfile beside the database: when a scheduled run
-// is due, at start and when a run is asked for, as soon as no dump is under way.
+// files sends the files of a distfile beside the database: when they have changed,
+// when a scheduled run is due, at start and when a run is asked for, as soon as no
+// dump is under way.
 // A failure is tried again by the next of these. It is guarded by the mutex of
 // its realm, and nothing of the database waits for it. Nil: none are configured.
 type files struct {
 	path    string
 	sender  distributor
-	wanted  bool
+	wanted  status.Reason // empty: it is not
+	changes changes
 	stop    context.CancelFunc // of what is under way; nil: nothing is
 	lastRun time.Time
 	failing time.Time // since when; zero: it is not
@@ -40,6 +43,9 @@ type distributor interface {
 	// distribute gives what came of each host, without times. The error is why
 	// there was nothing to do for any of them.
 	distribute(ctx context.Context) ([]status.FilesHost, error)
+	// watch calls changed when there is something new to distribute, until
+	// ctx ends, and ready once it would notice.
+	watch(ctx context.Context, poll time.Duration, ready, changed func())
 }
 
 // configure gives what sends from now on. What is known of another distfile is
@@ -55,23 +61,61 @@ func (f *files) configure(path string, sender distributor) *files {
 	if sender == nil {
 		return nil
 	}
-	return &files{path: path, sender: sender, wanted: true}
+	return &files{path: path, sender: sender, wanted: status.ByStart}
 }
 
-func (f *files) want() {
+func (f *files) want(reason status.Reason) {
 	if f != nil {
-		f.wanted = true
+		f.wanted = reason
+	}
+}
+
+// changeDue is when a change that was seen has the files sent; zero if there is
+// none.
+func (f *files) changeDue(cfg *config.Realm) time.Time {
+	if f == nil {
+		return time.Time{}
+	}
+	return f.changes.due(cfg)
+}
+
+// lookAtFiles wants the files to be sent if a change of them is due.
+func (e *realm) lookAtFiles(now time.Time) {
+	if due := e.files.changeDue(&e.cfg); !due.IsZero() && !now.Before(due) {
+		e.files.want(status.ByChange)
+		e.files.changes.seen()
+		e.files.changes.lastRun = now
+	}
+}
+
+// filesLoop follows the files that are configured, and calls ready once it does.
+func (e *realm) filesLoop(ctx context.Context, ready func()) {
+	defer ready()
+	for ctx.Err() == nil {
+		watch, cancel := context.WithCancel(ctx)
+		e.mu.Lock()
+		f := e.files
+		e.unwatchFiles = cancel
+		e.mu.Unlock()
+		if f == nil {
+			ready()
+			<-watch.Done()
+		} else {
+			f.sender.watch(watch, e.svc.o.pollTime, ready, e.noteFilesChange)
+		}
+		cancel()
 	}
 }
 
 // startFiles sends the files if they are wanted and are not being sent.
 func (e *realm) startFiles(ctx context.Context, now time.Time) {
 	f := e.files
-	if f == nil || !f.wanted || f.stop != nil || ctx.Err() != nil || e.removed {
+	if f == nil || f.wanted == "" || f.stop != nil || ctx.Err() != nil || e.removed {
 		return
 	}
 	ctx, f.stop = context.WithCancel(ctx)
-	f.wanted, f.lastRun = false, now
+	f.wanted, f.lastRun = "", now
+	f.changes.seen()
 	sender := f.sender
 	e.work.Go(func() {
 		hosts, err := sender.distribute(ctx)

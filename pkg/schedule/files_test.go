@@ -26,6 +26,22 @@ type fakeFiles struct {
 	took  time.Duration
 	begun []time.Time
 	ended int // by their context
+	// changed is what watch was given; nil: nobody watches.
+	changed func()
+}
+
+func (f *fakeFiles) watch(ctx context.Context, _ time.Duration, ready, changed func()) {
+	f.set(func() { f.changed = changed })
+	ready()
+	<-ctx.Done()
+	f.set(func() { f.changed = nil })
+}
+
+func (f *fakeFiles) change() {
+	f.mu.Lock()
+	changed := f.changed
+	f.mu.Unlock()
+	changed()
 }
 
 func (f *fakeFiles) distribute(ctx context.Context) ([]status.FilesHost, error) {
@@ -106,6 +122,56 @@ func TestFilesFollowTheSchedule(t *testing.T) {
 		w.ask(control.NowRequest{})
 		w.sleep(10 * time.Second)
 		f.want(t, 3)
+	})
+}
+
+// A change of the files alone has them sent when it has settled, and not the
+// database.
+func TestFilesFollowTheirChanges(t *testing.T) {
+	inFilesWorld(t, func(w *world, f *fakeFiles) {
+		w.start()
+		w.sleep(30 * time.Second)
+		f.want(t, 1)
+		dumps := w.status(realmA).Dumps
+		settle, least := w.realm(realmA).Settle, w.realm(realmA).MinInterval
+		for range 3 {
+			f.change()
+			w.sleep(settle / 2)
+		}
+		f.want(t, 1)
+		w.sleep(settle)
+		f.want(t, 2)
+		// Those that come while they are sent, and soon after, are not lost.
+		f.change()
+		w.sleep(settle + time.Millisecond)
+		f.want(t, 2)
+		w.sleep(least)
+		f.want(t, 3)
+		w.sleep(time.Minute)
+		f.want(t, 3)
+		same(t, "dumps", w.status(realmA).Dumps, dumps)
+
+		w.realm(realmA).OnChange = false
+		w.reload()
+		f.change()
+		w.sleep(time.Minute)
+		f.want(t, 3)
+		// Without files nobody watches.
+		w.realm(realmA).OnChange, w.realm(realmA).Files = true, ""
+		w.reload()
+		w.sleep(time.Second)
+		f.set(func() {
+			if f.changed != nil {
+				t.Error("it is still watched")
+			}
+		})
+		w.realm(realmA).Files = "/etc/distfile"
+		w.reload()
+		w.sleep(10 * time.Second)
+		f.want(t, 4)
+		f.change()
+		w.sleep(time.Minute)
+		f.want(t, 5)
 	})
 }
 

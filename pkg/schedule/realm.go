@@ -59,8 +59,9 @@ type realm struct {
 	redumpAt  time.Time // when a failed dump is tried again; zero: it is not
 	redumpFor []*replica
 
-	changes changes
-	files   *files // nil: none are configured
+	changes      changes
+	files        *files // nil: none are configured
+	unwatchFiles func() // makes their watch begin anew; nil: there is none yet
 }
 
 // sender propagates to one replica; *Sender is the real one.
@@ -119,7 +120,7 @@ func (e *realm) begin(now time.Time) {
 	for _, r := range e.replicas {
 		e.welcome(r, reason, now)
 	}
-	e.files.want()
+	e.files.want(reason)
 	e.keepNext()
 }
 
@@ -146,6 +147,7 @@ func (e *realm) step(ctx context.Context, now time.Time) time.Time {
 	e.retry(ctx, now)
 	e.redump(now)
 	e.lookAtChanges(now)
+	e.lookAtFiles(now)
 	if e.dumping == nil {
 		e.startRun(ctx, now)
 	}
@@ -169,7 +171,7 @@ func (e *realm) tick(now time.Time) {
 	}
 	if !e.tickAt.IsZero() && !now.Before(e.tickAt) {
 		e.tickAt = time.Time{}
-		e.files.want()
+		e.files.want(status.BySchedule)
 		e.tickAll()
 	}
 	for _, r := range e.replicas {
@@ -304,6 +306,7 @@ func (e *realm) nextLook(now time.Time) time.Time {
 	sooner(e.redumpAt)
 	if e.dumping == nil {
 		sooner(e.changeDue())
+		sooner(e.files.changeDue(&e.cfg))
 	}
 	for _, r := range e.replicas {
 		if !e.inDump(r) {

@@ -145,7 +145,7 @@ func (e *realm) request(list []*replica, named, force bool) (*run, error) {
 	x := e.newRun(status.ByRequest, e.svc.now())
 	x.phase, x.parts = "queued", parts
 	e.queue = append(e.queue, x)
-	e.files.want()
+	e.files.want(status.ByRequest)
 	e.wakeUp()
 	return x, nil
 }

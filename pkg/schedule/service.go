@@ -156,9 +156,12 @@ func (s *Service) launch(e *realm) {
 	s.realmLoop.Go(func() {
 		defer cancel()
 		var loops sync.WaitGroup
-		watched := make(chan struct{})
-		loops.Go(func() { e.watchLoop(ctx, sync.OnceFunc(func() { close(watched) })) })
-		<-watched // before the first dump, so that nothing is missed between
+		// Before the first dump, so that nothing is missed between.
+		var watched sync.WaitGroup
+		watched.Add(2)
+		loops.Go(func() { e.watchLoop(ctx, sync.OnceFunc(watched.Done)) })
+		loops.Go(func() { e.filesLoop(ctx, sync.OnceFunc(watched.Done)) })
+		watched.Wait()
 		e.run(ctx)
 		e.refuseQueue()
 		cancel()
