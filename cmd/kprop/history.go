@@ -138,10 +138,18 @@ func attemptRow(a *status.Attempt, zone *time.Location) []cell {
 	}
 	return []cell{
 		{text: a.Started.In(zone).Format(time.DateTime)},
-		{text: orNone(a.Replica)}, {text: orNone(string(a.Reason))}, result,
+		{text: attemptOf(a)}, {text: orNone(string(a.Reason))}, result,
 		{text: took(a.Seconds)}, {text: size}, {text: orNone(a.Realm)},
 		{text: stagesText(a.Stages)}, {text: orNone(attemptError(a))},
 	}
+}
+
+// attemptOf names what an attempt was about.
+func attemptOf(a *status.Attempt) string {
+	if a.Files != "" {
+		return strings.TrimSpace(clean(a.Replica) + " files")
+	}
+	return orNone(a.Replica)
 }
 
 func orNone(s string) string {

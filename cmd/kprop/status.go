@@ -101,6 +101,9 @@ func (v *verbs) runStatus(ctx context.Context, o *statusOptions) error {
 // verdict is the exit status for a document.
 func verdict(doc *status.Document) error {
 	for i := range doc.Realms {
+		if f := doc.Realms[i].Files; f != nil && f.Overdue {
+			return exitFailed
+		}
 		for _, r := range doc.Realms[i].Replicas {
 			if r.Overdue {
 				return exitFailed
@@ -123,7 +126,7 @@ func (v *verbs) wanted(ctx context.Context, o *statusOptions) (*status.Document,
 }
 
 // keep leaves only a realm, if one is named, and only the replicas that are
-// named, if any are, by name or host. Each must be there.
+// named, if any are, by name or host, without the files then. Each must be there.
 func keep(doc *status.Document, realm string, names []string) error {
 	if realm != "" && !slices.ContainsFunc(doc.Realms, func(r status.Realm) bool { return r.Name == realm }) {
 		return fmt.Errorf("kprop serve has no realm %q; it has: %s", realm, list(doc.Realms, func(r status.Realm) string { return r.Name }))
@@ -141,6 +144,7 @@ func keep(doc *status.Document, realm string, names []string) error {
 			if len(r.Replicas) == 0 {
 				continue
 			}
+			r.Files = nil
 		}
 		realms = append(realms, r)
 	}

@@ -115,8 +115,10 @@ func checkLine(doc *status.Document) string {
 		overdue = append(overdue[:mostOverdue], fmt.Sprintf("and %d more", more))
 	}
 	word, text := "OK", n.String()
-	if n.overdue > 0 {
+	if verdict(doc) != nil {
 		word = "WARNING"
+	}
+	if n.overdue > 0 {
 		text = fmt.Sprintf("%d of %s overdue: %s", n.overdue, plural(n.all, "replica"), strings.Join(overdue, "; "))
 	}
 	return fmt.Sprintf("KPROP %s - %s | %s", word, noPipe(text+noDump), strings.Join(data, " "))

@@ -292,3 +292,44 @@ func cleanLine(s string) string {
 	}
 	return b.String()
 }
+
+// Files that a scheduled run has not mended are in the verdict, if no replicas are
+// asked for.
+func TestFilesInVerdict(t *testing.T) {
+	doc := func(f *status.Files) *status.Document {
+		return &status.Document{Realms: []status.Realm{{
+			Name: "EXAMPLE.COM", Files: f, Replicas: []status.Replica{{Name: "kdc2", Host: "kdc2", State: status.Current}},
+		}}}
+	}
+	for _, c := range []struct {
+		files *status.Files
+		names []string
+		exit  error
+		want  string
+	}{
+		{nil, nil, nil, "KPROP OK - 1 replica current |"},
+		{&status.Files{State: status.Failing}, nil, nil, "KPROP OK - 1 replica current; the files of EXAMPLE.COM fail |"},
+		{&status.Files{State: status.Failing, Overdue: true}, nil, exitFailed, "KPROP WARNING - 1 replica current; the files of EXAMPLE.COM fail |"},
+		{&status.Files{State: status.Failing, Overdue: true}, []string{"kdc2"}, nil, "KPROP OK - 1 replica current |"},
+	} {
+		d := doc(c.files)
+		must(t, keep(d, "", c.names))
+		if got := checkLine(d); verdict(d) != c.exit || !strings.HasPrefix(got, c.want) {
+			t.Errorf("%+v, %q: %v, %q", c.files, c.names, verdict(d), got)
+		}
+	}
+}
+
+// The history says what was about files.
+func TestHistoryOfFiles(t *testing.T) {
+	lines := historyLines([]status.Attempt{
+		{ID: 2, Realm: "EXAMPLE.COM", Replica: "kdc2", Host: "kdc2", Files: "/d", OK: true, Changed: 1, Reason: status.ByChange},
+		{ID: 1, Realm: "EXAMPLE.COM", Files: "/d", Error: "/d:1: no such variable", Reason: status.ByStart},
+	}, surface{}, time.UTC)
+	text := strings.Join(lines, "\n")
+	for _, want := range []string{"kdc2 files", "  files ", "/d:1: no such variable"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is not in\n%s", want, text)
+		}
+	}
+}

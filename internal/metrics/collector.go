@@ -121,6 +121,7 @@ func (s *scrape) realm(r *status.Realm) {
 	s.putCounts("kprop_realm_runs_skipped_total", r.Skipped, nil, r.Name)
 	s.put("kprop_realm_watching", truth(r.Watching), r.Name)
 	if r.Files != nil {
+		s.put("kprop_files_failing", truth(r.Files.State == status.Failing), r.Name)
 		for _, h := range r.Files.Hosts {
 			s.put("kprop_files_ok", truth(h.OK), r.Name, h.Host)
 			s.put("kprop_files_last_success_timestamp_seconds", seconds(h.Success), r.Name, h.Host)

@@ -52,6 +52,7 @@ func realmFamilies() []family {
 		{"kprop_realm_runs_total", "Runs, by what started them.", counter, reason},
 		{"kprop_realm_runs_skipped_total", "Runs that did not take place, by the reason.", counter, reason},
 		{"kprop_realm_watching", "Whether changes are seen at once, and not only by polling.", gauge, realm},
+		{"kprop_files_failing", "Whether the files of the distfile are not as they should be on some host, or the distfile cannot be read.", gauge, []string{"realm"}},
 		{"kprop_files_ok", "Whether the last run found or made all files of the distfile as they should be on the host.", gauge, []string{"realm", "host"}},
 		{"kprop_files_last_success_timestamp_seconds", "When the files of the distfile last were as they should be on the host, 0 if not since the start.", gauge, []string{"realm", "host"}},
 	}

@@ -96,6 +96,7 @@ func TestScrape(t *testing.T) {
 		`kprop_realm_runs_total{realm="EXAMPLE.COM",reason="request"} 0`,
 		`kprop_realm_runs_skipped_total{realm="EXAMPLE.COM",reason="busy"} 2`,
 		`kprop_realm_watching{realm="EXAMPLE.COM"} 1`,
+		`kprop_files_failing{realm="EXAMPLE.COM"} 0`,
 		`kprop_files_ok{host="kdc2",realm="EXAMPLE.COM"} 1`,
 		`kprop_files_ok{host="kdc3",realm="EXAMPLE.COM"} 0`,
 		`kprop_files_last_success_timestamp_seconds{host="kdc2",realm="EXAMPLE.COM"} 1.7723664e+09`,

@@ -72,7 +72,7 @@ func use(t *testing.T, s *Store) {
 		}
 		return nil
 	}))
-	must(t, s.Forget(realm, []string{"kdc1"}))
+	must(t, s.Forget(realm, []string{"kdc1"}, false))
 	must(t, s.ForgetRealms(nil))
 }
 

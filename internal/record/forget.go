@@ -2,15 +2,16 @@ package record
 
 import (
 	"slices"
+	"strings"
 
 	"go.etcd.io/bbolt"
 )
 
 // Forget removes the states and histories of the replicas of a realm that are
-// not in keep.
-func (s *Store) Forget(realm string, keep []string) error {
+// not in keep. The histories of FilesOf stay while files are configured.
+func (s *Store) Forget(realm string, keep []string, files bool) error {
 	return s.forget(func(r, name string) bool {
-		return r == realm && !slices.Contains(keep, name)
+		return r == realm && !slices.Contains(keep, name) && !(files && strings.HasPrefix(name, filesPrefix))
 	}, func(string) bool { return false })
 }
 

@@ -50,7 +50,7 @@ func TestConcurrent(t *testing.T) {
 						return err
 					}
 				}
-				return s.Forget("OTHER", nil)
+				return s.Forget("OTHER", nil, false)
 			}()
 		})
 	}

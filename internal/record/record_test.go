@@ -219,7 +219,7 @@ func TestNumbersAscendOverRestarts(t *testing.T) {
 				t.Fatalf("run %d after %d, attempt %d after %d", n, run, got, id)
 			}
 			run, id = n, got
-			must(t, s.Forget(realm, nil))
+			must(t, s.Forget(realm, nil, false))
 		}
 		must(t, s.Close())
 	}
@@ -256,7 +256,7 @@ func TestForget(t *testing.T) {
 	if names, err := s.Realms(); err != nil || !slices.Equal(names, []string{"B", realm}) {
 		t.Errorf("realms %v, %v", names, err)
 	}
-	must(t, s.Forget(realm, []string{"kdc3", "kdc9"}))
+	must(t, s.Forget(realm, []string{"kdc3", "kdc9"}, false))
 	if got := state(); got != "EXAMPLE.COM kdc3/20 B kdc2/20 kdc3/20 kdc4/20" {
 		t.Error(got)
 	}

@@ -195,17 +195,26 @@ func (s *Store) Finish(realm, name string, r Replica, a *status.Attempt) error {
 }
 
 func (s *Store) finish(tx *bbolt.Tx, key []byte, r Replica) (uint64, error) {
+	id, err := s.addAttempt(tx, key, r.Last)
+	if err != nil {
+		return 0, err
+	}
+	state, err := encodeState(r)
+	if err != nil {
+		return 0, err
+	}
+	return id, tx.Bucket([]byte(replicaBucket)).Put(key, state)
+}
+
+// addAttempt numbers an attempt and adds it to a history.
+func (s *Store) addAttempt(tx *bbolt.Tx, key []byte, a *status.Attempt) (uint64, error) {
 	all := tx.Bucket([]byte(historyBucket))
 	id, err := all.NextSequence()
 	if err != nil {
 		return 0, err
 	}
-	r.Last.ID = id
-	attempt, err := json.Marshal(r.Last)
-	if err != nil {
-		return 0, err
-	}
-	state, err := encodeState(r)
+	a.ID = id
+	attempt, err := json.Marshal(a)
 	if err != nil {
 		return 0, err
 	}
@@ -217,10 +226,36 @@ func (s *Store) finish(tx *bbolt.Tx, key []byte, r Replica) (uint64, error) {
 	if err := history.Put(idKey(id), attempt); err != nil {
 		return 0, err
 	}
-	if err := prune(history, int(s.keep.Load())); err != nil {
-		return 0, err
+	return id, prune(history, int(s.keep.Load()))
+}
+
+// FilesOf is the name under which the history of a host's files stands, besides
+// that of a replica; an empty host is the distfile itself.
+func FilesOf(host string) string { return filesPrefix + host }
+
+// filesPrefix no replica's name begins with.
+const filesPrefix = "\tfiles "
+
+// AddFiles records what came of the files on a host, as Finish does, but for the
+// state of a replica.
+func (s *Store) AddFiles(realm, host string, a *status.Attempt) error {
+	a.ID = 0
+	key, err := replicaKey(realm, FilesOf(host))
+	var fitted *status.Attempt
+	if err == nil {
+		fitted, err = fit(*a)
 	}
-	return id, tx.Bucket([]byte(replicaBucket)).Put(key, state)
+	if err != nil {
+		return fmt.Errorf("write record %s: %w", s.path, err)
+	}
+	err = s.update(func(tx *bbolt.Tx) error {
+		_, err := s.addAttempt(tx, key, fitted)
+		return err
+	})
+	if err == nil {
+		a.ID = fitted.ID
+	}
+	return err
 }
 
 // prune leaves the newest keep attempts.

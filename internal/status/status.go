@@ -55,6 +55,7 @@ type Files struct {
 	State        State       `json:"state"`    // Behind: not sent since the start; else Running, Failing or Current
 	LastRun      time.Time   `json:"last_run,omitzero"`
 	FailingSince time.Time   `json:"failing_since,omitzero"` // of the first failure since all was well
+	Overdue      bool        `json:"overdue"`                // a scheduled run should have mended it
 	Error        string      `json:"error,omitempty"`        // of the distfile itself: no host got anything
 	Findings     []Finding   `json:"findings,omitempty"`     // for what fails
 	Hosts        []FilesHost `json:"hosts,omitempty"`        // in the order of the distfile
@@ -67,7 +68,8 @@ type FilesHost struct {
 	Error        string    `json:"error,omitempty"`
 	Success      time.Time `json:"success,omitzero"` // when they last were, since the start
 	FailingSince time.Time `json:"failing_since,omitzero"`
-	Changed      int       `json:"changed"` // objects that the last run installed, updated, linked or removed
+	Failures     int       `json:"failures"` // in a row, since the start
+	Changed      int       `json:"changed"`  // objects that the last run installed, updated, linked or removed
 }
 
 // Database is the content that the replicas should have.
@@ -231,6 +233,8 @@ type Attempt struct {
 	Error      string    `json:"error,omitempty"` // MIT's lines
 	Findings   []Finding `json:"findings,omitempty"`
 	Warning    string    `json:"warning,omitempty"`
+	Files      string    `json:"files,omitempty"`   // distfile: it was about these files, not the database
+	Changed    int       `json:"changed,omitempty"` // objects of these that were installed, updated, linked or removed
 }
 
 // Finding is a probable cause of a failure, and its mend.

@@ -19,7 +19,7 @@ func (e *realm) describe(now time.Time) status.Realm {
 		Error: e.err, Findings: e.findings, Dumps: e.dumps, Stages: slices.Clone(e.stages),
 		Run: e.last, Replicas: []status.Replica{},
 	}
-	d.Files = e.files.describe()
+	d.Files = e.describeFiles(now)
 	if e.dumping != nil {
 		d.Phase = e.dumping.phase
 	}

@@ -35,6 +35,7 @@ type files struct {
 	lastRun time.Time
 	failing time.Time // since when; zero: it is not
 	err     string    // of the distfile
+	failed  int       // times in a row for it
 	hosts   []status.FilesHost
 }
 
@@ -114,6 +115,7 @@ func (e *realm) startFiles(ctx context.Context, now time.Time) {
 		return
 	}
 	ctx, f.stop = context.WithCancel(ctx)
+	reason := f.wanted
 	f.wanted, f.lastRun = "", now
 	f.changes.seen()
 	sender := f.sender
@@ -124,24 +126,50 @@ func (e *realm) startFiles(ctx context.Context, now time.Time) {
 		e.mu.Lock()
 		f.stop()
 		f.stop = nil
+		var news []filesNews
 		if !gone {
-			f.finished(hosts, err, done)
+			news = f.finished(hosts, err, done)
 			f.log(e.log, done.Sub(f.lastRun))
 		}
 		e.mu.Unlock()
+		for _, n := range news {
+			n.attempt.Realm, n.attempt.Reason, n.attempt.Files = e.name, reason, f.path
+			n.attempt.Started, n.attempt.Seconds = now.UTC(), done.Sub(now).Seconds()
+			e.svc.noteStore(e.svc.store.AddFiles(e.name, n.attempt.Replica, n.attempt))
+			e.svc.hooks.finished(e, n.attempt, n.before, n.after)
+		}
 		e.wakeUp()
 	})
 }
 
+// filesNews is what came of a run on a host that is worth a record: something was
+// changed, failed, or is well again. Before and after are the failures in a row.
+type filesNews struct {
+	attempt       *status.Attempt
+	before, after int
+}
+
 // finished takes over what came of a run.
-func (f *files) finished(hosts []status.FilesHost, err error, now time.Time) {
-	f.err = ""
+func (f *files) finished(hosts []status.FilesHost, err error, now time.Time) (news []filesNews) {
+	tell := func(h status.FilesHost, before, after int) {
+		if !h.OK || h.Changed > 0 || before > 0 {
+			news = append(news, filesNews{&status.Attempt{
+				Replica: h.Host, Host: h.Host, OK: h.OK, Error: h.Error, Changed: h.Changed,
+			}, before, after})
+		}
+	}
 	if err != nil {
 		// What is known of the hosts stays: nobody has looked at them.
 		f.err = err.Error()
+		f.failed++
 		f.failing = earlier(f.failing, now)
-		return
+		tell(status.FilesHost{Error: f.err}, f.failed-1, f.failed)
+		return f.explain(news)
 	}
+	if f.failed > 0 {
+		tell(status.FilesHost{OK: true}, f.failed, 0)
+	}
+	f.err, f.failed = "", 0
 	well := true
 	for i := range hosts {
 		h := &hosts[i]
@@ -151,10 +179,11 @@ func (f *files) finished(hosts []status.FilesHost, err error, now time.Time) {
 		}
 		if h.OK {
 			h.Success = now.UTC()
-			continue
+		} else {
+			well = false
+			h.Success, h.FailingSince, h.Failures = former.Success, utc(earlier(former.FailingSince, now)), former.Failures+1
 		}
-		well = false
-		h.Success, h.FailingSince = former.Success, utc(earlier(former.FailingSince, now))
+		tell(*h, former.Failures, h.Failures)
 	}
 	f.hosts = hosts
 	if well {
@@ -162,6 +191,17 @@ func (f *files) finished(hosts []status.FilesHost, err error, now time.Time) {
 	} else {
 		f.failing = earlier(f.failing, now)
 	}
+	return f.explain(news)
+}
+
+// explain gives those that failed their findings.
+func (f *files) explain(news []filesNews) []filesNews {
+	for _, n := range news {
+		if !n.attempt.OK {
+			n.attempt.Findings = f.findings()
+		}
+	}
+	return news
 }
 
 func (f *files) log(log *zap.Logger, took time.Duration) {
@@ -181,27 +221,40 @@ func (f *files) log(log *zap.Logger, took time.Duration) {
 	log.Debug("files compared", zap.Int("hosts", len(f.hosts)), zap.Duration("duration", took))
 }
 
-func (f *files) describe() *status.Files {
+// findings say what may be wrong with what fails.
+func (f *files) findings() []status.Finding {
+	switch {
+	case f.err != "":
+		return []status.Finding{{
+			Problem: "the distfile was changed or moved since the configuration was read",
+			Remedy:  []string{"krdist -n -f " + f.path},
+		}}
+	case !f.failing.IsZero():
+		return []status.Finding{{
+			Problem: "krdistd does not run there, does not let this host in, or may not write a file",
+			Remedy:  []string{"krdist check --as-host -f " + f.path},
+		}}
+	}
+	return nil
+}
+
+func (e *realm) describeFiles(now time.Time) *status.Files {
+	f := e.files
 	if f == nil {
 		return nil
 	}
 	d := &status.Files{
 		Distfile: f.path, State: status.Current, LastRun: utc(f.lastRun), FailingSince: utc(f.failing),
-		Error: f.err, Hosts: slices.Clone(f.hosts),
+		Error: f.err, Hosts: slices.Clone(f.hosts), Findings: f.findings(),
 	}
 	switch {
-	case f.err != "":
-		d.State = status.Failing
-		d.Findings = []status.Finding{{
-			Problem: "the distfile was changed or moved since the configuration was read",
-			Remedy:  []string{"krdist -n -f " + f.path},
-		}}
 	case !f.failing.IsZero():
 		d.State = status.Failing
-		d.Findings = []status.Finding{{
-			Problem: "krdistd does not run there, does not let this host in, or may not write a file",
-			Remedy:  []string{"krdist check --as-host -f " + f.path},
-		}}
+		due := e.cfg.Schedule.Next(f.failing)
+		if f.stop != nil {
+			due = due.Add(filesTimeout) // the scheduled run may just be at it
+		}
+		d.Overdue = !due.IsZero() && now.After(due.Add(e.cfg.Jitter))
 	case f.stop != nil:
 		d.State = status.Running
 	case f.hosts == nil:

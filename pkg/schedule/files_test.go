@@ -3,9 +3,11 @@ package schedule
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -187,7 +189,7 @@ func TestFilesFail(t *testing.T) {
 		w.want("kdc2", status.Current)
 		d := w.filesAre(status.Failing)
 		same(t, "failing since", d.FailingSince, since)
-		same(t, "b", d.Hosts[1], status.FilesHost{Host: "b", Error: "connection refused", FailingSince: since})
+		same(t, "b", d.Hosts[1], status.FilesHost{Host: "b", Error: "connection refused", FailingSince: since, Failures: 1})
 		if len(d.Findings) != 1 || !strings.Contains(d.Findings[0].Remedy[0], "/etc/distfile") || !d.Hosts[0].OK {
 			t.Errorf("%+v", d)
 		}
@@ -206,6 +208,76 @@ func TestFilesFail(t *testing.T) {
 		d = w.filesAre(status.Current)
 		if w.status(realmA).Error == "" || d.Error != "" || !d.FailingSince.IsZero() || !d.Hosts[1].FailingSince.IsZero() {
 			t.Errorf("%+v", d)
+		}
+	})
+}
+
+// What comes of the files is recorded, if it is news, told to hooks, and overdue
+// when a scheduled run has not mended it.
+func TestFilesAreRecorded(t *testing.T) {
+	inFilesWorld(t, func(w *world, f *fakeFiles) {
+		f.hosts[1] = status.FilesHost{Host: "kdc2", Error: "connection refused"} // also a replica
+		k := &hooked{t: t, dir: t.TempDir()}
+		note := script(`cat >>"$1"`, filepath.Join(k.dir, "events"))
+		w.cfg.Hooks = config.Hooks{Failure: note, Recovery: note}
+		w.cfg.Hooks.Failure.After = 2
+		w.start()
+		w.sleep(10 * time.Second)
+		if d := w.filesAre(status.Failing); d.Overdue {
+			t.Error("overdue before the next run")
+		}
+		w.sleep(5 * time.Minute)
+		if d := w.filesAre(status.Failing); !d.Overdue || d.Hosts[1].Failures != 2 {
+			t.Errorf("%+v", d)
+		}
+		f.set(func() { f.err = errors.New("/etc/distfile:1: no such variable") })
+		w.sleep(5 * time.Minute)
+		f.set(func() { f.err, f.hosts[1] = nil, status.FilesHost{Host: "kdc2", OK: true, Changed: 3} })
+		w.sleep(5 * time.Minute)
+		if d := w.filesAre(status.Current); d.Overdue {
+			t.Error("still overdue")
+		}
+		f.set(func() { f.hosts[1].Changed = 0 })
+		w.sleep(15 * time.Minute)
+
+		var got []string
+		history, err := w.svc.History(control.HistoryQuery{})
+		must(t, err)
+		for _, a := range history {
+			if a.Files != "" {
+				got = append(got, fmt.Sprintf("%s/%s %s %v %d %q", a.Realm, a.Replica, a.Reason, a.OK, a.Changed, a.Error))
+			}
+		}
+		same(t, "history", got, []string{
+			realmA + `/kdc2 schedule true 3 ""`, realmA + `/ schedule true 0 ""`, realmA + `/ schedule false 0 "/etc/distfile:1: no such variable"`,
+			realmA + `/kdc2 schedule false 0 "connection refused"`, realmA + `/kdc2 start false 0 "connection refused"`,
+		})
+		history, err = w.svc.History(control.HistoryQuery{Replica: "kdc2"})
+		must(t, err)
+		if n := len(slices.DeleteFunc(history, func(a status.Attempt) bool { return a.Files == "" })); n != 3 {
+			t.Errorf("%d of kdc2", n)
+		}
+		got = nil
+		for _, ev := range k.read("events") {
+			got = append(got, fmt.Sprintf("%s %s %d %q %d %s", ev.Event, ev.Replica, ev.Failures, ev.Error, len(ev.Findings), ev.Attempt.Files))
+		}
+		same(t, "hooks", got, []string{`failure kdc2 2 "connection refused" 1 /etc/distfile`, `recovery kdc2 2 "" 0 /etc/distfile`})
+
+		// It is forgotten with the files, and not with a replica.
+		w.reload()
+		w.sleep(time.Second)
+		history, err = w.svc.History(control.HistoryQuery{})
+		must(t, err)
+		if !slices.ContainsFunc(history, func(a status.Attempt) bool { return a.Files != "" }) {
+			t.Error("the reload has lost it")
+		}
+		w.realm(realmA).Files = ""
+		w.reload()
+		w.sleep(time.Second)
+		history, err = w.svc.History(control.HistoryQuery{})
+		must(t, err)
+		if slices.ContainsFunc(history, func(a status.Attempt) bool { return a.Files != "" }) {
+			t.Error("the history of the files is still there")
 		}
 	})
 }

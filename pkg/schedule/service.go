@@ -206,7 +206,7 @@ func (s *Service) forget(opened []*plan) error {
 		for _, r := range p.cfg.Replicas {
 			replicas = append(replicas, r.Name)
 		}
-		if err := s.store.Forget(p.name, replicas); err != nil {
+		if err := s.store.Forget(p.name, replicas, p.cfg.Files != ""); err != nil {
 			return err
 		}
 	}
@@ -296,11 +296,13 @@ func (s *Service) History(q control.HistoryQuery) ([]status.Attempt, error) {
 	}
 	var all []status.Attempt
 	for _, f := range list {
-		attempts, err := s.store.History(f.realm.name, f.name, q.Limit)
-		if err != nil {
-			return nil, err
+		for _, name := range []string{f.name, record.FilesOf(f.replica.host(f.realm))} {
+			attempts, err := s.store.History(f.realm.name, name, q.Limit)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, attempts...)
 		}
-		all = append(all, attempts...)
 	}
 	slices.SortFunc(all, func(a, b status.Attempt) int { return cmp.Compare(b.ID, a.ID) })
 	if q.Limit <= 0 {
