@@ -1,6 +1,6 @@
 // Package account reads the accounts of this host, and tells who may log in: from
-// /etc/passwd, /etc/group and /etc/shadow. Accounts that only a directory
-// service knows are not found.
+// /etc/passwd, /etc/group and /etc/shadow, and by getent(1) what only a directory
+// service knows.
 package account
 
 import (
@@ -36,6 +36,9 @@ type Account struct {
 // Files are the paths of the files; empty ones stand for those in /etc.
 type Files struct {
 	Passwd, Group, Shadow string
+	// Getent is the path of getent, which is asked for who is not in the
+	// files; empty: where it usually is if these are those in /etc, else none.
+	Getent string
 	// NoLogin are files of which one keeps everybody but root out while it is
 	// there; nil: /etc/nologin and /run/nologin.
 	NoLogin []string
@@ -65,39 +68,56 @@ const maxFile = 64 << 20
 // Lookup finds an account by its name. It reads the shadow file only if this
 // process may. The error wraps ErrUnknown if there is none.
 func (f Files) Lookup(name string) (*Account, error) {
-	return f.find(func(fields []string) bool { return fields[0] == name }, strconv.Quote(name))
+	return f.find(nameIs(name), name, isName(name))
 }
 
 // LookupID finds the first account with a number.
 func (f Files) LookupID(uid int) (*Account, error) {
-	number := strconv.Itoa(uid)
-	return f.find(func(fields []string) bool { return fields[2] == number }, "with the number "+number)
+	return f.find(numberIs(uid), strconv.Itoa(uid), true)
 }
 
-func (f Files) find(is func(fields []string) bool, what string) (*Account, error) {
-	var a *Account
-	err := each(f.passwd(), 7, func(fields []string) error {
-		if a != nil || !is(fields) {
-			return nil
+func (f Files) find(is func(fields []string) bool, key string, ask bool) (*Account, error) {
+	a, err := f.entry(is, key)
+	if errors.Is(err, ErrUnknown) && ask && f.getent() != "" {
+		if a, err = f.lookupOutside(key); errors.Is(err, ErrUnknown) {
+			err = fmt.Errorf("account %q: %w in %s, nor by %s", key, err, f.passwd(), f.getent())
 		}
-		uid, err1 := number(fields[2])
-		gid, err2 := number(fields[3])
-		if err := errors.Join(err1, err2); err != nil {
-			return fmt.Errorf("account %s: %w", fields[0], err)
-		}
-		a = &Account{Name: fields[0], UID: uid, GID: gid, Home: fields[5], Shell: fields[6], password: fields[1]}
-		return nil
-	})
+		return a, err
+	}
 	if err != nil {
 		return nil, err
-	}
-	if a == nil {
-		return nil, fmt.Errorf("account %s: %w in %s", what, ErrUnknown, f.passwd())
 	}
 	if err := f.addGroups(a); err != nil {
 		return nil, err
 	}
 	return a, f.addShadow(a)
+}
+
+// entry finds an account in the file, without its groups.
+func (f Files) entry(is func(fields []string) bool, key string) (*Account, error) {
+	var a *Account
+	err := each(f.passwd(), 7, func(fields []string) error {
+		if a != nil || !is(fields) {
+			return nil
+		}
+		var err error
+		a, err = account(fields)
+		return err
+	})
+	if err == nil && a == nil {
+		err = fmt.Errorf("account %q: %w in %s", key, ErrUnknown, f.passwd())
+	}
+	return a, err
+}
+
+// account makes one of the fields of a line.
+func account(fields []string) (*Account, error) {
+	uid, err1 := number(fields[2])
+	gid, err2 := number(fields[3])
+	if err := errors.Join(err1, err2); err != nil {
+		return nil, fmt.Errorf("account %s: %w", fields[0], err)
+	}
+	return &Account{Name: fields[0], UID: uid, GID: gid, Home: fields[5], Shell: fields[6], password: fields[1]}, nil
 }
 
 // number reads a user or group number. The last one means "leave it alone" to
@@ -136,21 +156,25 @@ func (f Files) addShadow(a *Account) error {
 			return nil
 		}
 		found = true
-		a.password = fields[1]
-		if fields[7] == "" {
-			return nil
-		}
-		days, err := strconv.Atoi(fields[7])
-		if err != nil {
-			return fmt.Errorf("account %s: %q is no date on which it expires", a.Name, fields[7])
-		}
-		a.expires = days
-		return nil
+		return a.takeShadow(fields)
 	})
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0 {
 		return nil
 	}
 	return err
+}
+
+func (a *Account) takeShadow(fields []string) error {
+	a.password = fields[1]
+	if fields[7] == "" {
+		return nil
+	}
+	days, err := strconv.Atoi(fields[7])
+	if err != nil {
+		return fmt.Errorf("account %s: %q is no date on which it expires", a.Name, fields[7])
+	}
+	a.expires = days
+	return nil
 }
 
 // each calls do with the fields of each line that has at least so many.

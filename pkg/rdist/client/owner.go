@@ -1,48 +1,34 @@
 package client
 
 import (
-	"os/user"
 	"strconv"
 	"sync"
 
+	"github.com/kprop/kprop/internal/account"
 	"github.com/kprop/kprop/pkg/rdist/option"
 )
 
 // systemNames asks the machine's user database once for each number.
 type systemNames struct {
+	system        account.Names
 	mu            sync.Mutex
 	users, groups map[uint32]string // empty: it has no name
 }
 
 func (n *systemNames) User(uid uint32) (string, bool) {
-	return n.lookUp(&n.users, uid, func(id string) (string, error) {
-		u, err := user.LookupId(id)
-		if err != nil {
-			return "", err
-		}
-		return u.Username, nil
-	})
+	return n.lookUp(&n.users, uid, n.system.UserName)
 }
 
 func (n *systemNames) Group(gid uint32) (string, bool) {
-	return n.lookUp(&n.groups, gid, func(id string) (string, error) {
-		g, err := user.LookupGroupId(id)
-		if err != nil {
-			return "", err
-		}
-		return g.Name, nil
-	})
+	return n.lookUp(&n.groups, gid, n.system.GroupName)
 }
 
-func (n *systemNames) lookUp(known *map[uint32]string, id uint32, ask func(string) (string, error)) (string, bool) {
+func (n *systemNames) lookUp(known *map[uint32]string, id uint32, ask func(int) (string, bool)) (string, bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	name, ok := (*known)[id]
 	if !ok {
-		var err error
-		if name, err = ask(strconv.FormatUint(uint64(id), 10)); err != nil {
-			name = ""
-		}
+		name, _ = ask(int(id))
 		if *known == nil {
 			*known = map[uint32]string{}
 		}

@@ -3,10 +3,10 @@ package client
 import "strings"
 
 // plain are the octets that mean nothing to a shell wherever they stand in an
-// assignment, and account those of user names.
+// assignment, and accountName those of user names.
 const (
-	account = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
-	plain   = account + "/+,:@%="
+	accountName = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
+	plain       = accountName + "/+,:@%="
 )
 
 // quote makes one word of a shell of any text, as rdist writes it where that
@@ -28,7 +28,7 @@ func quoteRemote(name string) string {
 		return quote(name)
 	}
 	home, rest, below := strings.Cut(name, "/")
-	if strings.Trim(home[1:], account) != "" {
+	if strings.Trim(home[1:], accountName) != "" {
 		return quote(name)
 	}
 	if !below || rest == "" {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/kprop/kprop/internal/account"
 	"github.com/kprop/kprop/pkg/rdist/distfile"
 	"github.com/kprop/kprop/pkg/rdist/wire"
 )
@@ -115,10 +116,14 @@ func (o Options) complete() (*env, error) {
 }
 
 func homeOf(name string) (string, error) {
-	u, err := user.Current()
 	if name != "" {
-		u, err = user.Lookup(name)
+		home, ok := new(account.Names).Home(name)
+		if !ok {
+			return "", fmt.Errorf("%s: unknown user name", name)
+		}
+		return home, nil
 	}
+	u, err := user.Current()
 	if err != nil {
 		return "", fmt.Errorf("%s: unknown user name", name)
 	}

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -39,6 +40,11 @@ func accounts(t *testing.T) account.Files {
 		Passwd: filepath.Join(dir, "passwd"), Group: filepath.Join(dir, "group"), Shadow: filepath.Join(dir, "shadow"),
 		NoLogin: []string{filepath.Join(dir, "nologin")},
 	}
+	f.Getent = filepath.Join(dir, "getent") // a directory service
+	script := "#!/bin/sh\ncase \"$*\" in\n'passwd ldap') echo ldap:*:1010:1010::/home/ldap:/bin/sh;;\n'initgroups ldap') echo ldap 1010 2000 2001;;\n*) exit 2;;\nesac\n"
+	if err := os.WriteFile(f.Getent, []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	for name, text := range map[string]string{
 		f.Passwd: "root:x:0:0::/root:/bin/sh\ntoor:x:0:0::/root:/bin/sh\nalice:x:1000:1000::/home/alice:/bin/sh\n" +
 			"locked:x:1001:1001::/:/bin/sh\nold:x:1002:1002::/:/bin/sh\nservice:x:1003:1003::/srv:/usr/sbin/nologin\n",
@@ -63,7 +69,7 @@ func TestAuthorize(t *testing.T) {
 	list := filepath.Join(t.TempDir(), "krdistd.acl")
 	s := &Server{o: Options{Profile: p, Realm: "R.TEST", ACL: list, Accounts: accounts(t)}}
 	text := ""
-	for _, name := range []string{"root", "toor", "alice", "locked", "old", "service", "none"} {
+	for _, name := range []string{"root", "toor", "alice", "locked", "old", "service", "none", "ldap"} {
 		text += "host/p@R.TEST " + name + " ~,/srv/" + name + " special\n"
 		if err := os.WriteFile(filepath.Join(k5login, name), []byte("bob@R.TEST\n"), 0o600); err != nil {
 			t.Fatal(err)
@@ -77,6 +83,8 @@ func TestAuthorize(t *testing.T) {
 		{"host/p@R.TEST", "root", ""},
 		{"host/p@R.TEST", "toor", ""},
 		{"host/p@R.TEST", "alice", ""},
+		{"host/p@R.TEST", "ldap", ""},
+		{"bob@R.TEST", "ldap", ""},
 		{"host/p@R.TEST", "locked", "the account locked is locked"},
 		{"host/p@R.TEST", "old", "the account old has expired on 1970-01-02"},
 		{"host/p@R.TEST", "service", "the account service has the shell /usr/sbin/nologin, with which nobody can log in; if that is meant, line 6 of " + list + " takes the word nologin"},
@@ -84,7 +92,7 @@ func TestAuthorize(t *testing.T) {
 		{"carol@R.TEST", "service", ""},
 		{"bob@R.TEST", "alice", ""},
 		{"bob@R.TEST", "service", ""},
-		{"bob@R.TEST", "toor", "the account toor has the rights of root, which line 9 of " + list + " does not grant: it must name the account"},
+		{"bob@R.TEST", "toor", "the account toor has the rights of root, which line 10 of " + list + " does not grant: it must name the account"},
 		{"bob@R.TEST", "root", list + " has no line that lets bob@R.TEST be root"},
 		{"dave@R.TEST", "alice", "dave@R.TEST may not be alice: the .k5login of alice does not list it"},
 		{"dave@R.TEST", "none", `no such account`},
@@ -101,6 +109,9 @@ func TestAuthorize(t *testing.T) {
 		case test.want != "" && (!errors.As(err, &denied) || !strings.Contains(denied.Reason, test.want)):
 			t.Errorf("%s as %s: %v, want %s", test.client, test.login, err, test.want)
 		}
+	}
+	if d, err := s.authorize(principal.New("R.TEST", "host", "p"), "ldap"); err != nil || d.account.UID != 1010 || !slices.Equal(d.account.Groups, []int{2000, 2001}) {
+		t.Errorf("%+v, %v", d, err)
 	}
 	d, err := s.authorize(principal.New("R.TEST", "host", "p"), "alice")
 	if err != nil || strings.Join(d.grant.InHome(d.account.Home), ",") != "/home/alice,/srv/alice" || len(d.account.Groups) != 1 {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os/user"
 	"strings"
+
+	"github.com/kprop/kprop/internal/account"
 )
 
 // Env is what a distfile sees of the outside. The zero value has no variables
@@ -26,13 +28,17 @@ func (e *Env) home(name string) (string, error) {
 	if e.Home != nil {
 		return e.Home(name)
 	}
-	var u *user.User
-	var err error
-	if name == "" {
-		u, err = user.Current()
-	} else {
-		u, err = user.Lookup(name)
+	if name != "" {
+		home, ok := new(account.Names).Home(name)
+		switch {
+		case !ok:
+			return "", user.UnknownUserError(name)
+		case home == "":
+			return "", fmt.Errorf("%s has no home directory", name)
+		}
+		return home, nil
 	}
+	u, err := user.Current()
 	if err != nil {
 		return "", err
 	}

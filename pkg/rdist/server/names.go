@@ -1,63 +1,19 @@
 package server
 
 import (
-	"os/user"
 	"strconv"
 
 	"github.com/kprop/kprop/pkg/rdist/option"
 )
 
-// Users is what a server asks of the host's users and groups. Numbers are in
-// decimal, as in os/user. False is for those that do not exist.
+// Users is what a server asks of the host's users and groups. False is for those
+// that do not exist.
 type Users interface {
 	UserID(name string) (uid int, ok bool)
 	UserName(uid int) (name string, ok bool)
 	Home(user string) (dir string, ok bool)
 	GroupID(name string) (gid int, ok bool)
 	GroupName(gid int) (name string, ok bool)
-}
-
-// systemUsers reads /etc/passwd and /etc/group.
-type systemUsers struct{}
-
-func (systemUsers) UserID(name string) (int, bool) {
-	u, err := user.Lookup(name)
-	if err != nil {
-		return 0, false
-	}
-	return number(u.Uid)
-}
-
-func (systemUsers) UserName(uid int) (string, bool) {
-	u, err := user.LookupId(strconv.Itoa(uid))
-	if err != nil {
-		return "", false
-	}
-	return u.Username, true
-}
-
-func (systemUsers) Home(name string) (string, bool) {
-	u, err := user.Lookup(name)
-	if err != nil {
-		return "", false
-	}
-	return u.HomeDir, true
-}
-
-func (systemUsers) GroupID(name string) (int, bool) {
-	g, err := user.LookupGroup(name)
-	if err != nil {
-		return 0, false
-	}
-	return number(g.Gid)
-}
-
-func (systemUsers) GroupName(gid int) (string, bool) {
-	g, err := user.LookupGroupId(strconv.Itoa(gid))
-	if err != nil {
-		return "", false
-	}
-	return g.Name, true
 }
 
 // number reads a user or group number. The last one means "leave it alone" to

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/kprop/kprop/internal/account"
 	"github.com/kprop/kprop/pkg/rdist/message"
 	"github.com/kprop/kprop/pkg/rdist/option"
 	"github.com/kprop/kprop/pkg/rdist/wire"
@@ -55,7 +56,7 @@ type Options struct {
 	Extensions     bool // what the package documentation lists is offered
 
 	minDelta    int64    // octets of what is there; 0: wire.MinDelta
-	Users       Users    // nil: those of the host's own files
+	Users       Users    // nil: those that the host knows
 	Environment []string // of special commands; nil: this process's
 }
 
@@ -116,7 +117,7 @@ func serve(ctx context.Context, rw io.ReadWriter, o Options, h hooks) error {
 		o.minDelta = wire.MinDelta
 	}
 	if o.Users == nil {
-		o.Users = systemUsers{}
+		o.Users = &account.Names{}
 	}
 	roots, err := openRoots(o.Roots)
 	if err != nil {
