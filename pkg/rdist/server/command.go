@@ -34,6 +34,7 @@ type command struct {
 	exited chan struct{}
 	stop   chan struct{} // closed when no more lines are taken
 	room   int           // of maxOutput
+	leash  *leash
 }
 
 // run runs a shell command in the account's home directory, sends its output
@@ -51,6 +52,7 @@ func (s *session) runReading(text string, env []string, data string) error {
 		return refuse("special: the shell could not be run: %s", osutil.Reason(err))
 	}
 	defer close(c.stop)
+	defer c.leash.release()
 	go c.read(output)
 	go c.awaitExit()
 	if err := c.follow(output); err != nil {
@@ -71,14 +73,18 @@ func (s *session) start(text string, env []string, data string) (*command, *os.F
 	c := &command{s: s, lines: make(chan string), exited: make(chan struct{}), stop: make(chan struct{}), room: maxOutput}
 	c.cmd = &exec.Cmd{
 		Path:        "/bin/sh",
-		Args:        []string{"sh", "-c", text},
+		Args:        []string{"sh", "-c", holdFirst, "sh", text},
 		Dir:         s.homeDirectory(),
 		Env:         append(s.environment(), env...),
 		Stdout:      input,
 		Stderr:      input,
 		SysProcAttr: &syscall.SysProcAttr{Setpgid: true},
 	}
-	err = c.startReading(data)
+	if c.leash, err = newLeash(); err == nil {
+		if err = c.startReading(data); err != nil {
+			c.leash.release()
+		}
+	}
 	if err != nil {
 		_ = output.Close()
 		return nil, nil, err
@@ -88,16 +94,17 @@ func (s *session) start(text string, env []string, data string) (*command, *os.F
 
 // startReading starts the command, with data to be read if there is any.
 func (c *command) startReading(data string) error {
+	c.cmd.ExtraFiles = append([]*os.File{nil}, c.leash.theirs...)
 	if data == "" {
-		return c.cmd.Start()
+		return c.startHeld()
 	}
 	theirs, ours, err := os.Pipe()
 	if err != nil {
 		return err
 	}
 	defer theirs.Close()
-	c.cmd.ExtraFiles = []*os.File{theirs}
-	if err := c.cmd.Start(); err != nil {
+	c.cmd.ExtraFiles[0] = theirs
+	if err := c.startHeld(); err != nil {
 		_ = ours.Close()
 		return err
 	}
@@ -106,6 +113,14 @@ func (c *command) startReading(data string) error {
 		_ = ours.Close()
 	}()
 	return nil
+}
+
+func (c *command) startHeld() error {
+	err := c.cmd.Start()
+	if err == nil {
+		c.leash.hold(c.cmd.Process.Pid)
+	}
+	return err
 }
 
 func (s *session) homeDirectory() string { return "/" + strings.Join(s.home, "/") }

@@ -211,3 +211,52 @@ func TestAtomicKill(t *testing.T) {
 		}
 	}
 }
+
+// TestCommandCrash: what a command runs ends with a session that is killed, and
+// not with one that ends in order.
+func TestCommandCrash(t *testing.T) {
+	s := newUpdateSite(t)
+	pids := filepath.Join(s.outside, "pids")
+	const run = "Ssleep 1000 >/dev/null 2>&1 & echo $$ $! >%s; %s\n"
+	read := func() (all []int) {
+		data, err := os.ReadFile(pids)
+		must(t, err)
+		for _, word := range strings.Fields(string(data)) {
+			n, err := strconv.Atoi(word)
+			must(t, err)
+			all = append(all, n)
+		}
+		return all
+	}
+	if !s.crashing(t, fmt.Sprintf(run, pids, "kill -9 $PPID; wait"), 0, 0) {
+		t.Fatal("the server was not killed")
+	}
+	for _, pid := range read() {
+		for begun := time.Now(); isAlive(pid); time.Sleep(time.Millisecond) {
+			if time.Since(begun) > 10*time.Second {
+				t.Errorf("process %d of a command lives on", pid)
+				_ = syscall.Kill(pid, syscall.SIGKILL)
+				break
+			}
+		}
+	}
+	if s.crashing(t, fmt.Sprintf(run, pids, "exit 0"), 0, 0) {
+		t.Fatal("the server was killed")
+	}
+	left := read()[1]
+	if !isAlive(left) {
+		t.Error("what a command has left running was ended by the end of the session")
+	}
+	_ = syscall.Kill(left, syscall.SIGKILL)
+}
+
+// isAlive reports whether a process runs: one that has ended may wait for its
+// parent.
+func isAlive(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return false
+	}
+	_, rest, _ := strings.Cut(string(stat), ") ")
+	return !strings.HasPrefix(rest, "Z") && !strings.HasPrefix(rest, "X")
+}
