@@ -21,7 +21,6 @@ import (
 	"github.com/kprop/kprop/internal/daemonlog"
 	"github.com/kprop/kprop/pkg/rdist/message"
 	"github.com/kprop/kprop/pkg/rdist/server"
-	"github.com/kprop/kprop/pkg/rdist/wire"
 	"github.com/kprop/kprop/pkg/transport"
 )
 
@@ -233,31 +232,14 @@ func (p *sessionProcess) serve(s *transport.Stream) error {
 	if err != nil {
 		return err
 	}
-	w := &watched{Stream: s}
-	err = server.Serve(p.ctx, w, server.Options{
+	err = server.Serve(p.ctx, s, server.Options{
 		Roots: p.Roots, Special: p.Special, Account: p.Account, HostName: p.HostName,
 		Log: log, Timeout: p.Silence, Extensions: true,
 	})
-	switch {
-	case p.ctx.Err() != nil:
+	if p.ctx.Err() != nil {
 		return context.Cause(p.ctx)
-	case err != nil && !w.wrote:
-		// Rdist's own word for the end of everything, in place of a greeting.
-		c := wire.NewConn(s, time.Minute)
-		_ = errors.Join(c.Message(wire.OpFatal, err.Error()), c.Flush())
 	}
 	return err
-}
-
-// watched is a stream that knows whether anything was sent.
-type watched struct {
-	*transport.Stream
-	wrote bool
-}
-
-func (w *watched) Write(p []byte) (int, error) {
-	w.wrote = true
-	return w.Stream.Write(p)
 }
 
 // systemLog gives rdist's messages to the daemon's log.

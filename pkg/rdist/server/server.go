@@ -121,6 +121,9 @@ func serve(ctx context.Context, rw io.ReadWriter, o Options, h hooks) error {
 	}
 	roots, err := openRoots(o.Roots)
 	if err != nil {
+		// Rdist's own word for the end of everything, in place of a greeting.
+		c := wire.NewConn(rw, o.Timeout)
+		_ = errors.Join(c.Message(wire.OpFatal, message.Line("", o.HostName+": REMOTE ERROR: "+err.Error())), c.Flush())
 		return err
 	}
 	defer closeRoots(roots)

@@ -387,3 +387,15 @@ func TestDigest(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestBadRoot: the client learns why there is no session.
+func TestBadRoot(t *testing.T) {
+	s := newSite(t)
+	s.o.Roots = append(s.o.Roots, s.link(t, "nowhere", "absent"))
+	var out bytes.Buffer
+	err := Serve(context.Background(), duplex{strings.NewReader("V6\n"), &out}, s.o)
+	want := "open what is granted, " + s.root + "/nowhere: " + s.root + "/nowhere is a link to nothing"
+	if err == nil || err.Error() != want || out.String() != "\x02hosta: REMOTE ERROR: "+want+"\n" {
+		t.Errorf("%q, %v", out.String(), err)
+	}
+}
