@@ -106,7 +106,8 @@ type standardFile struct {
 }
 
 // standardStream takes over a descriptor. Pipes and sockets can have deadlines
-// if they do not block.
+// if they do not block, which concerns all who share the descriptor. A pipe is
+// opened anew for that; a socket cannot be, and gets back what it was.
 func standardStream(fd int, f *os.File) *standardFile {
 	s := &standardFile{File: f, fd: fd}
 	var st unix.Stat_t
@@ -114,8 +115,17 @@ func standardStream(fd int, f *os.File) *standardFile {
 	if err != nil || unix.Fstat(fd, &st) != nil {
 		return s
 	}
-	if kind := st.Mode & unix.S_IFMT; kind != unix.S_IFIFO && kind != unix.S_IFSOCK {
+	kind := st.Mode & unix.S_IFMT
+	if kind != unix.S_IFIFO && kind != unix.S_IFSOCK {
 		return s
+	}
+	if kind == unix.S_IFIFO {
+		// Not permitted if it is another account's, as behind sudo.
+		own, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", fd), flags&unix.O_ACCMODE|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+		if err == nil {
+			s.File = os.NewFile(uintptr(own), f.Name())
+			return s
+		}
 	}
 	s.blocking = flags&unix.O_NONBLOCK == 0
 	if unix.SetNonblock(fd, true) == nil {
