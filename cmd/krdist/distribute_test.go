@@ -343,14 +343,21 @@ func TestTempDir(t *testing.T) {
 }
 
 // TestLinkListedTwice: a name that is listed twice counts for two, as the
-// manual page warns.
+// manual page warns, and those behind it are linked.
 func TestLinkListedTwice(t *testing.T) {
 	s := newStage(t)
 	s.write("a", "x")
 	ok(t, os.Link(s.src+"/a", s.src+"/b"))
-	got := s.run("(SRC/a SRC/a SRC/b) -> hosta install DST ;")
-	if want := s.expand("Warning: 1 missing link\n"); got.exit != 0 || !strings.Contains(got.stdout, want) {
+	ok(t, os.Link(s.src+"/a", s.src+"/c"))
+	got := s.run("(SRC/a SRC/b SRC/b SRC/c) -> hosta install DST ;")
+	if want := s.expand("Warning: 1 extra links\n"); got.exit != 0 || !strings.Contains(got.stdout, want) {
 		t.Errorf("%v, want %q", got, want)
+	}
+	first := must(os.Stat(s.dst + "/a"))(t)
+	for _, name := range []string{"/b", "/c"} {
+		if !os.SameFile(first, must(os.Stat(s.dst+name))(t)) {
+			t.Errorf("%s is a file of its own", name)
+		}
 	}
 }
 

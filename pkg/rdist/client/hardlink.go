@@ -9,7 +9,9 @@ import (
 )
 
 // linkTable has the files of an entry that have more than one name, until all
-// of their names were seen (4.7).
+// of their names were seen (4.7). Where files are listed they stay to its end: the
+// real program counts one that comes twice as two names, and links those that come
+// later all the same.
 type linkTable map[inode]*linked
 
 type linked struct {
@@ -45,7 +47,8 @@ func (t *linkTable) seen(j *job, it *item, state presence) {
 	if state != unknown && l.remote == "" {
 		l.remote, l.state = j.place.remoteName(it.path), state
 	}
-	if l.missing == 0 {
+	// One name can come again only if it is listed, or in two that are.
+	if l.missing == 0 && len(j.entry.Wanted()) == 1 {
 		delete(*t, inodeOf(&it.st))
 	}
 }
@@ -80,14 +83,19 @@ func (j *job) hardLink(it *item, opts option.Set, existing string) (done bool, e
 func (w *work) missingLinks() {
 	var open []*linked
 	for _, l := range w.links {
-		open = append(open, l)
+		if l.missing != 0 {
+			open = append(open, l)
+		}
 	}
 	slices.SortFunc(open, func(a, b *linked) int { return strings.Compare(a.path, b.path) })
 	for _, l := range open {
-		plural := "s"
-		if l.missing == 1 {
-			plural = ""
+		switch {
+		case l.missing < 0:
+			w.report.warn("%s: Warning: %d extra links", l.path, -l.missing)
+		case l.missing == 1:
+			w.report.warn("%s: Warning: 1 missing link", l.path)
+		default:
+			w.report.warn("%s: Warning: %d missing links", l.path, l.missing)
 		}
-		w.report.warn("%s: Warning: %d missing link%s", l.path, l.missing, plural)
 	}
 }

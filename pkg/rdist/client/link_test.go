@@ -33,7 +33,10 @@ func TestHardLinks(t *testing.T) {
 		"two outside":   {files: "a ../out ../out2", want: []string{"R a"}, result: "installed 2", warn: "a: Warning: 2 missing links\n"},
 		"ignored":       {files: "a ../out", entry: "DIR -> h install -oignlnks /t ;", want: []string{"R a"}, result: "installed 2"},
 		"listed twice": {files: "a b", entry: "( DIR/a DIR/b DIR/a ) -> h install /t ;", there: map[string]string{"/t/a": same, "/t/b": same},
-			result: "installed 0 updated 0 linked 0 removed 0 unchanged 3", warn: "a: Warning: 1 missing link\n"},
+			result: "installed 0 updated 0 linked 0 removed 0 unchanged 3", warn: "a: Warning: 1 extra links\n"},
+		"listed twice before others": {files: "a b c", entry: "( DIR/a DIR/b DIR/b DIR/c ) -> h install /t ;",
+			// This server does not remember that it has linked b.
+			want: []string{"R a", "k a b", "k a b", "k a c"}, result: "installed 1 updated 0 linked 3", warn: "a: Warning: 1 extra links\n"},
 		"verify":                {files: "a b", entry: "DIR -> h install -overify /t ;", there: map[string]string{"/t/a": same}, result: "installed 0 updated 0 linked 0 removed 0 unchanged 2 left 0 outdated 1"},
 		"verify of a directory": {files: "a b", entry: "DIR -> h install -overify /nowhere ;", result: "installed 0 updated 0 linked 0 removed 0 unchanged 0 left 0 outdated 1"},
 		"compare":               {files: "a b", entry: "DIR -> h install -ocompare /t ;", there: map[string]string{"/t/a": same, "/t/b": same}, want: []string{"R a", "R b"}},
