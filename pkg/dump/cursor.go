@@ -17,6 +17,7 @@ type cursor struct {
 	msg   string // the first deviation, or empty
 	field string
 	col   int    // 0-based
+	loose bool   // MIT would print what was read otherwise
 	group string // "tl" or "key" while those are read, for the field's name
 	nth   int
 }
@@ -87,6 +88,7 @@ func (c *cursor) time(field string) uint32 {
 		return v
 	}
 	if v, ok := c.negative(math.MinInt32); ok {
+		c.loose = true
 		return uint32(v)
 	}
 	c.failNumber(field, 0, math.MaxUint32)
@@ -180,7 +182,9 @@ func (c *cursor) hex(field string, n int, last bool) []byte {
 		at := len(c.arena)
 		c.arena = c.arena[:at+n]
 		data = c.arena[at : at+n : at+n]
-		if !decodeHex(data, c.line[c.pos:end]) {
+		bits := hexBits(data, c.line[c.pos:end])
+		c.loose = c.loose || bits&hexLower == 0
+		if bits&hexOK == 0 {
 			c.failHex(field, end, "has fewer digits than its length says")
 			return nil
 		}

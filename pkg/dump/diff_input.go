@@ -96,7 +96,7 @@ func (in *diffInput) principals(opts DiffOptions) (principals, error) {
 
 // changedMeanwhile is for what the first reading would have found.
 func changedMeanwhile(err error) error {
-	if err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, errLongLine) {
+	if err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, ErrLongLine) {
 		return ErrDiffChanged
 	}
 	return fmt.Errorf("read dump: %w", err)

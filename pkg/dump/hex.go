@@ -8,11 +8,14 @@ import (
 var le = binary.LittleEndian
 
 // pairs maps two digits, as they lie in memory, to their byte with hexOK set,
-// and everything else to 0. It is a table because MIT's reader spends two
+// and hexLower unless one is in upper case; and everything else to 0. It is a table because MIT's reader spends two
 // thirds of its time on hex digits; the part of it that digits touch is 2 kB.
 var pairs = makePairs()
 
-const hexOK = 0x100
+const (
+	hexOK    = 0x100
+	hexLower = 0x200
+)
 
 func makePairs() *[1 << 16]uint16 {
 	const digits = "0123456789abcdefABCDEF"
@@ -25,7 +28,11 @@ func makePairs() *[1 << 16]uint16 {
 	t := new([1 << 16]uint16)
 	for i := range len(digits) {
 		for j := range len(digits) {
-			t[int(digits[j])<<8|int(digits[i])] = uint16(hexOK | value(i)<<4 | value(j))
+			v := uint16(hexOK | value(i)<<4 | value(j))
+			if i < 16 && j < 16 {
+				v |= hexLower
+			}
+			t[int(digits[j])<<8|int(digits[i])] = v
 		}
 	}
 	return t
@@ -33,8 +40,11 @@ func makePairs() *[1 << 16]uint16 {
 
 // decodeHex fills dst from the 2*len(dst) digits at the start of src and says
 // whether all of them are digits. It panics if src is shorter.
-func decodeHex(dst, src []byte) bool {
-	n, t, ok, i := len(dst), pairs, uint16(hexOK), 0
+func decodeHex(dst, src []byte) bool { return hexBits(dst, src)&hexOK != 0 }
+
+// hexBits is decodeHex, but tells hexOK and hexLower of all.
+func hexBits(dst, src []byte) uint16 {
+	n, t, ok, i := len(dst), pairs, uint16(hexOK|hexLower), 0
 	src = src[:2*n]
 	for ; i+4 <= n; i += 4 {
 		s := src[2*i : 2*i+8 : 2*i+8]
@@ -48,7 +58,7 @@ func decodeHex(dst, src []byte) bool {
 		ok &= a
 		dst[i] = byte(a)
 	}
-	return ok != 0
+	return ok
 }
 
 // badHex is the index of the first byte that is not a digit, or len(src).

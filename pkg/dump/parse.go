@@ -25,6 +25,8 @@ type parser struct {
 	princ  Principal
 	policy Policy
 	cur    cursor
+
+	lockoutFrom, lockoutTo int // see LineParser
 }
 
 // record parses a line without its LF.
@@ -82,9 +84,11 @@ func (p *parser) parsePrincipal(line []byte) error {
 	r.MaxRenewableLife = c.signed("max_renewable_life", math.MinInt32, math.MaxInt32)
 	r.Expiration = c.time("expiration")
 	r.PWExpiration = c.time("pw_expiration")
+	p.lockoutFrom = c.pos
 	r.LastSuccess = c.time("last_success")
 	r.LastFailed = c.time("last_failed")
 	r.FailAuthCount = c.signed("fail_auth_count", math.MinInt32, math.MaxInt32)
+	p.lockoutTo = c.pos
 	r.TL = c.tlData(r.TL, nTL, false)
 	r.Keys = c.keys(r.Keys, nKey)
 	r.EData = c.hex("e_data", eLen, true)

@@ -31,7 +31,7 @@ func NewReader(r io.Reader) (*Reader, error) {
 	switch {
 	case err == io.EOF:
 		return nil, fmt.Errorf("%w: it has 0 bytes", ErrEmpty)
-	case errors.Is(err, errLongLine), errors.Is(err, io.ErrUnexpectedEOF):
+	case errors.Is(err, ErrLongLine), errors.Is(err, io.ErrUnexpectedEOF):
 		return nil, notADump(d.src.rest())
 	case err != nil:
 		return nil, fmt.Errorf("read dump header: %w", err)
@@ -87,13 +87,14 @@ func (p *parser) readError(err error) error {
 	switch {
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return &FaultError{Line: p.lineNo + 1, Msg: msgCut}
-	case errors.Is(err, errLongLine):
+	case errors.Is(err, ErrLongLine):
 		return &FaultError{Line: p.lineNo + 1, Msg: msgTooLong}
 	}
 	return fmt.Errorf("read dump line %d: %w", p.lineNo+1, err)
 }
 
-var errLongLine = errors.New("line too long")
+// ErrLongLine says that a line is longer than its bound.
+var ErrLongLine = errors.New("line too long")
 
 // lineSource cuts a stream into lines.
 type lineSource struct {
@@ -105,14 +106,14 @@ type lineSource struct {
 }
 
 // next returns a line without its LF, valid until the following call: io.EOF
-// after the last, io.ErrUnexpectedEOF if the last has no LF, errLongLine.
+// after the last, io.ErrUnexpectedEOF if the last has no LF, ErrLongLine.
 func (s *lineSource) next() ([]byte, error) {
 	seen := 0
 	for {
 		if n := bytes.IndexByte(s.buf[s.start+seen:s.end], '\n'); n >= 0 {
 			n += seen
 			if n > s.max {
-				return nil, errLongLine
+				return nil, ErrLongLine
 			}
 			line := s.buf[s.start : s.start+n]
 			s.start += n + 1
@@ -121,7 +122,7 @@ func (s *lineSource) next() ([]byte, error) {
 		seen = s.end - s.start
 		switch {
 		case seen > s.max:
-			return nil, errLongLine
+			return nil, ErrLongLine
 		case s.err == io.EOF && seen > 0:
 			return nil, io.ErrUnexpectedEOF
 		case s.err != nil:

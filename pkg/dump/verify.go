@@ -180,7 +180,7 @@ func (v *Verifier) keep(part []byte) error {
 		if !v.begun {
 			return notADump(append(v.pending, part[:min(len(part), maxHeader)]...))
 		}
-		return v.p.readError(errLongLine)
+		return v.p.readError(ErrLongLine)
 	}
 	v.pending = append(v.pending, part...)
 	return nil
@@ -219,7 +219,7 @@ func (v *Verifier) line(line []byte) error {
 		if !v.begun {
 			return notADump(line)
 		}
-		return v.p.readError(errLongLine)
+		return v.p.readError(ErrLongLine)
 	}
 	if !v.begun {
 		h, err := ParseHeader(string(line))
