@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/kprop/kprop/pkg/dump"
 )
@@ -129,7 +130,8 @@ func (d *dumper) policies(ctx context.Context, i *Image) error {
 		if err := DecodePolicy(&p, key, data); err != nil {
 			return fmt.Errorf("%s: %w", i.path, err)
 		}
-		p.RefCount = 0 // as MIT writes it, whatever an old release has left there
+		slices.Reverse(p.TL) // MIT's reader of this list puts each value in front
+		p.RefCount = 0       // as MIT writes it, whatever an old release has left there
 		d.dumped.Policies++
 		return w.WritePolicy(&p)
 	})
