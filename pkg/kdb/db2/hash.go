@@ -112,7 +112,7 @@ func (h *Hash) readHead(size int64) error {
 	switch {
 	case h.maxBucket >= h.pages:
 		return h.corrupt(0, hashMaxBucket, fmt.Sprintf("%d buckets do not fit the %d pages", uint64(h.maxBucket)+1, h.pages))
-	case h.highMask != uint32(1)<<bits.Len32(h.maxBucket)-1 && h.maxBucket > 0, h.lowMask != h.highMask>>1:
+	case h.highMask&(h.highMask+1) != 0, h.lowMask != h.highMask>>1, h.maxBucket < h.lowMask, h.maxBucket > h.highMask:
 		return h.corrupt(0, hashHighMask, fmt.Sprintf("the masks %#x and %#x are not for %d buckets", h.highMask, h.lowMask, uint64(h.maxBucket)+1))
 	case h.headPages == 0 || h.headPages > h.pages:
 		return h.corrupt(0, hashHeadPages, fmt.Sprintf("the header is said to have %d pages", h.headPages))

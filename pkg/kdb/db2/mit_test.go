@@ -325,3 +325,17 @@ func TestBigKeysOfMIT(t *testing.T) {
 		t.Errorf("written anew: %+v", rep.Counts)
 	}
 }
+
+// TestSmallHashOfMIT: a hash that never grew still has the masks with which libdb2
+// made it, those of twice as many buckets.
+func TestSmallHashOfMIT(t *testing.T) {
+	d := newDatabase(t)
+	d.load(t, d.dump(t), "-hash")
+	h, err := OpenRecordsBytes(fileContents(t, d.path), d.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, want := len(records(t, h)), bytes.Count(d.dump(t), []byte("\nprinc\t")); h.Kind() != HashedTable || n != want {
+		t.Errorf("%s: %d records, want %d", h.Kind(), n, want)
+	}
+}
