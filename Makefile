@@ -54,7 +54,7 @@ torture: testdeps ## propagate under more than 2000 faults while a KDC is asked;
 	cd cmd/kpropd && KPROP_REQUIRE_MIT=1 $(GO) test -count=1 -timeout 60m -run '^TestTorture' -args -torture
 
 bench: build ## measure against the MIT programs and rsync (BENCH="-only krdist -files 5000 -mib 100")
-	@.ci/deps rsync
+	@.ci/deps rsync gnuplot
 	@$(GO) run ./internal/krbtest/bench $(BENCH)
 
 demo: deps build ## propagate a throw-away realm on this machine and show what happens

@@ -1,6 +1,6 @@
-// Bench measures our kprop and kpropd against MIT's, and our krdist and krdistd
-// against rsync, in the same call, on this machine's loopback: alternating runs,
-// medians, and the ratio of the two.
+// Bench measures our kprop and kpropd against MIT's, our dumps and loads against
+// kdb5_util's, and our krdist and krdistd against rsync, in the same call, on this
+// machine's loopback: alternating runs, medians, and the ratio of the two.
 // "make bench" builds the programs and runs it.
 package main
 
@@ -30,22 +30,40 @@ func main() {
 	flag.IntVar(&b.runs, "runs", 5, "runs of each pair")
 	flag.StringVar(&b.bin, "bin", "bin", "folder with our programs")
 	enctypes := flag.String("enctypes", "aes256-cts-hmac-sha1-96,aes256-cts-hmac-sha384-192", "enctypes, separated by commas")
-	only := flag.String("only", "", "kprop or krdist: measure nothing else")
+	only := flag.String("only", "", "kprop, database, scale or krdist: measure nothing else")
+	s := scale{bench: &b}
+	flag.StringVar(&s.sizes, "scale", "100,10000,100000,1000000,5000000", "principals of the realms that -only scale measures")
+	flag.StringVar(&s.out, "out", "", "folder for the data and the plots of -only scale; without it, none are made")
 	r := rdist{bench: &b}
 	flag.IntVar(&r.files, "files", 50_000, "small files to distribute")
 	flag.IntVar(&r.mib, "mib", 1024, "MiB to distribute in 20 files")
 	flag.IntVar(&r.rounds, "rounds", 3, "runs of each way to distribute")
 	flag.Parse()
-	var err error
-	if *only != "krdist" {
-		err = b.run(strings.Split(*enctypes, ","))
+	d := database{bench: &b}
+	steps := []struct {
+		name string
+		run  func() error
+	}{
+		{"kprop", func() error { return b.run(strings.Split(*enctypes, ",")) }},
+		{"database", d.run},
+		{"scale", s.run},
+		{"krdist", r.run},
 	}
-	if err == nil && *only != "kprop" {
-		err = r.run()
+	ran := false
+	for _, step := range steps {
+		// The large realms take half an hour, so they are measured on request.
+		if *only != step.name && (*only != "" || step.name == "scale") {
+			continue
+		}
+		ran = true
+		if err := step.run(); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(1)
+		}
 	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "bench:", err)
-		os.Exit(1)
+	if !ran {
+		fmt.Fprintf(os.Stderr, "bench: -only %s: there is no such measurement\n", *only)
+		os.Exit(2)
 	}
 }
 
