@@ -79,10 +79,23 @@ func (d *dir) open(name string) (*os.File, error) {
 
 // create makes a file that was not there, for its owner only.
 func (d *dir) create(name string) (*os.File, error) {
+	f, err := d.createNew(name)
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(f.fd), name), nil
+}
+
+// createNew is create for a file that only comes in.
+func (d *dir) createNew(name string) (*newFile, error) {
 	if err := osutil.Step("create", name); err != nil {
 		return nil, err
 	}
-	return d.file(name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, 0o600)
+	opened, err := openAt(d.fd, name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	return &newFile{opened.fd}, nil
 }
 
 func (d *dir) file(name string, flags int, mode uint32) (*os.File, error) {

@@ -2,7 +2,6 @@ package server
 
 import (
 	"crypto/rand"
-	"os"
 
 	"golang.org/x/sys/unix"
 
@@ -16,21 +15,19 @@ func (s *session) install(e *entry, t *temp, o option.Set) error {
 	if s.update != nil {
 		return s.update.stage(e, t, t.file != nil && o.Has(option.SaveTargets))
 	}
-	st, err := e.dir.stat(e.name)
-	switch {
-	case is(err, unix.ENOENT):
-	case err != nil:
-		return refuse("%s: lstat failed: %s", e.text, osutil.Reason(err))
-	case t.file != nil && o.Has(option.SaveTargets):
-		if err := e.save(st); err != nil {
-			return err
-		}
-	case isDir(st):
-		if err := s.remove(e); err != nil {
+	if t.file != nil && o.Has(option.SaveTargets) {
+		if err := e.save(); err != nil {
 			return err
 		}
 	}
-	if err := t.place(e.name); err != nil {
+	err := t.place(e.name)
+	if is(err, unix.EISDIR) {
+		if err := s.remove(e); err != nil {
+			return err
+		}
+		err = t.place(e.name)
+	}
+	if err != nil {
 		return refuse("%s -> %s: rename failed: %s", t.text, e.text, osutil.Reason(err))
 	}
 	return nil
@@ -38,16 +35,22 @@ func (s *session) install(e *entry, t *temp, o option.Set) error {
 
 // save keeps what is there as NAME.OLD. A file has both names until the new
 // one takes its place.
-func (e *entry) save(st unix.Stat_t) error {
+func (e *entry) save() error {
 	old := e.name + ".OLD"
-	if isDir(st) {
+	st, err := e.dir.stat(e.name)
+	switch {
+	case is(err, unix.ENOENT):
+		return nil
+	case err != nil:
+		return refuse("%s: lstat failed: %s", e.text, osutil.Reason(err))
+	case isDir(st):
 		if err := e.dir.rename(e.name, old); err != nil {
 			return refuse("%s -> %s.OLD: rename failed: %s", e.text, e.text, osutil.Reason(err))
 		}
 		return nil
 	}
 	second := &temp{dir: e.dir}
-	err := second.make(e, false, func(name string) error { return e.dir.link(e.dir, e.name, name) })
+	err = second.make(e, false, func(name string) error { return e.dir.link(e.dir, e.name, name) })
 	if err == nil {
 		defer second.discard() // two names of one file cannot be renamed to each other
 		err = e.dir.rename(second.name, old)
@@ -65,7 +68,7 @@ type temp struct {
 	dir  *dir // the one of the entry that it is for
 	name string
 	text string
-	file *os.File // nil for links
+	file *newFile // nil for links
 }
 
 // The random letters of temporary names, and of names for keeping what a switch
@@ -94,7 +97,7 @@ const tempTries = 100
 func newTemp(e *entry, hidden bool) (*temp, error) {
 	t := &temp{dir: e.dir}
 	err := t.make(e, hidden, func(name string) (err error) {
-		t.file, err = e.dir.create(name)
+		t.file, err = e.dir.createNew(name)
 		return err
 	})
 	if err != nil {

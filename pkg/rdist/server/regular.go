@@ -112,8 +112,10 @@ func (a *arrival) begin() error {
 		}
 		return s.notCreated(p, err)
 	}
-	if st, err := a.entry.dir.stat(a.entry.name); err == nil && isDir(st) && p.top {
-		return refuse("%s: it is a directory that this server may write in, it cannot become a file", p.text)
+	if p.top {
+		if st, err := a.entry.dir.stat(a.entry.name); err == nil && isDir(st) {
+			return refuse("%s: it is a directory that this server may write in, it cannot become a file", p.text)
+		}
 	}
 	if a.options.Has(option.Compare) {
 		a.same = a.entry.openSame(a.o.Size)
@@ -258,17 +260,13 @@ func (a *arrival) complete() error {
 	if err != nil {
 		return err
 	}
-	fd := int(f.Fd())
 	now := unix.NsecToTimespec(time.Now().UnixNano())
-	if err := setTimes(fd, now, unix.Timespec{Sec: a.o.MTime}); err != nil {
+	if err := setTimes(f.fd, now, unix.Timespec{Sec: a.o.MTime}); err != nil {
 		if err := s.note("%s: utimes failed: %s", text, osutil.Reason(err)); err != nil {
 			return err
 		}
 	}
-	err = s.apply(text, a.o, want,
-		func(uid, gid int) error { return retry(func() error { return unix.Fchown(fd, uid, gid) }) },
-		func(mode uint32) error { return retry(func() error { return unix.Fchmod(fd, mode) }) })
-	if err != nil {
+	if err := s.apply(text, a.o, want, f.chown, f.chmod); err != nil {
 		return err
 	}
 	if err := f.Close(); err != nil {
