@@ -2,10 +2,13 @@ package client
 
 import (
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/kprop/kprop/pkg/rdist/wire"
 )
@@ -106,4 +109,39 @@ func TestStale(t *testing.T) {
 			t.Errorf("%s: asked %v", command, again)
 		}
 	}
+}
+
+// TestAheadUnread: a server that has granted that files are sent ahead, and then
+// reads none of them, is given up after the timeout, and gets no more than is
+// sent without an answer.
+func TestAheadUnread(t *testing.T) {
+	dir := t.TempDir()
+	for i := range 1000 {
+		write(t, fmt.Sprintf("%s/n%03d", dir, i), strings.Repeat("x", 4000))
+	}
+	f := newFake(t)
+	f.grant = wire.ExtAhead
+	var server net.Conn
+	stuck := make(chan struct{})
+	f.hook = func(_ *fake, _ string, l wire.Line, _ *wire.Conn) bool {
+		if l.Op == wire.OpAhead {
+			<-stuck
+		}
+		return false
+	}
+	d := dialerFunc(func() (Session, error) {
+		var client net.Conn
+		client, server = pipe(t)
+		go f.serve(server)
+		return client, nil
+	})
+	got := runEntries(t, dir+" -> h install /t ;", Options{Dialer: d, Timeout: 200 * time.Millisecond})
+	if e := got.entry(t); e.LocalErrors != 1 || e.Installed != 1 || !strings.Contains(got.out, "LOCAL ERROR: Response time out\n") {
+		t.Errorf("%s\n%.2000s", e.brief(), got.out)
+	}
+	rest, err := io.Copy(io.Discard, server)
+	if err != nil || rest == 0 || rest > maxUnread {
+		t.Errorf("%d octets were sent without an answer, more than %d: %v", rest, maxUnread, err)
+	}
+	close(stuck)
 }

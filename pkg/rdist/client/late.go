@@ -9,10 +9,19 @@ import (
 	"github.com/kprop/kprop/pkg/rdist/wire"
 )
 
-// maxUnread is how many octets of files are sent before an answer is read.
-// With the questions behind them any pipe takes them, so that the server never
-// keeps us from reading its answers.
-const maxUnread = 32 << 10
+// maxUnread is how many octets of files are sent before an answer is read. They
+// are pushed in parts of pushSize, so that the server is at work on one while we
+// read the next files.
+const (
+	maxUnread = 128 << 10
+	pushSize  = 16 << 10
+)
+
+// pending is a request of which the answer was not read yet.
+type pending struct {
+	octets int
+	read   func() error
+}
 
 // manyObjects is from how many objects on a server is asked whether files may
 // be sent ahead.
@@ -59,28 +68,52 @@ func (j *job) sendAhead(it *item, opts option.Set, header wire.Object, f io.Read
 // answer is read later.
 func (s *session) postpone(op byte, text string, read func() error, contents ...byte) error {
 	size := len(text) + len(contents) + 4
-	if s.unread+size > maxUnread {
-		if err := s.settle(); err != nil {
-			return err
-		}
+	if err := s.settleTo(maxUnread - size); err != nil {
+		return err
 	}
 	s.unread += size
-	s.late = append(s.late, read)
+	s.late = append(s.late, pending{size, read})
 	if err := s.post(op, text); err != nil || op != wire.OpAhead {
 		return err
 	}
 	if _, err := s.conn.Data().Write(contents); err != nil {
 		return s.lostWriting(err)
 	}
-	return s.post(wire.OpAck, "")
+	if err := s.post(wire.OpAck, ""); err != nil {
+		return err
+	}
+	if s.unpushed += size; s.unpushed < pushSize {
+		return nil
+	}
+	return s.push()
+}
+
+func (s *session) push() error {
+	s.unpushed = 0
+	if err := s.conn.Push(); err != nil {
+		return s.lostWriting(err)
+	}
+	return nil
 }
 
 // settle reads the answers to all that was sent ahead.
-func (s *session) settle() error {
-	late := s.late
-	s.late, s.unread = nil, 0
-	for _, read := range late {
-		if err := read(); err != nil {
+func (s *session) settle() error { return s.settleTo(0) }
+
+// settleTo reads answers until no more than so many octets are unanswered.
+func (s *session) settleTo(octets int) error {
+	for len(s.late) > 0 && s.unread > octets {
+		if s.unread > pushSize && s.conn.Buffered() == 0 {
+			// The read that follows would wait until it is sent, which is only
+			// as good as long as any pipe takes it.
+			if err := s.push(); err != nil {
+				return err
+			}
+		}
+		first := s.late[0]
+		s.late[0] = pending{}
+		s.late = s.late[1:]
+		s.unread -= first.octets
+		if err := first.read(); err != nil {
 			return err
 		}
 	}

@@ -26,13 +26,15 @@ type session struct {
 	conn    *wire.Conn
 	report  *report
 
-	ours    bool           // the server has answered as our own one does
-	asked   bool           // whether it is, is known
-	granted []string       // extensions
-	late    []func() error // read the answers to what was sent ahead, in order
-	unread  int            // octets that were sent ahead
-	inData  bool           // the server takes all that is sent for contents of a file
-	debug   bool           // each line is told
+	ours    bool      // the server has answered as our own one does
+	asked   bool      // whether it is, is known
+	granted []string  // extensions
+	late    []pending // what was sent ahead, in order
+	unread  int       // octets of it
+	inData  bool      // the server takes all that is sent for contents of a file
+	debug   bool      // each line is told
+
+	unpushed int // octets since the last push
 }
 
 // overError says why a session is over.
@@ -270,6 +272,7 @@ func (s *session) end(polite bool) {
 	}
 	s.unwatch()
 	_ = s.stream.Close()
+	s.conn.Wait()
 }
 
 // lostWriting is lost after a failed write. A server that has gone may have

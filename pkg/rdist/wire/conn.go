@@ -48,6 +48,7 @@ func (l Line) String() string {
 type Conn struct {
 	r       *bufio.Reader
 	w       *bufio.Writer
+	out     *pusher // what w writes to
 	rw      io.ReadWriter
 	timeout time.Duration
 }
@@ -57,7 +58,8 @@ type Conn struct {
 func NewConn(rw io.ReadWriter, timeout time.Duration) *Conn {
 	c := &Conn{rw: rw, timeout: timeout}
 	c.r = bufio.NewReaderSize(deadlineReader{c}, bufferSize)
-	c.w = bufio.NewWriterSize(deadlineWriter{c}, bufferSize)
+	c.out = newPusher(deadlineWriter{c})
+	c.w = bufio.NewWriterSize(c.out, bufferSize)
 	return c
 }
 
@@ -72,6 +74,9 @@ func (d deadlineReader) Read(p []byte) (int, error) {
 		_ = s.SetReadDeadline(time.Now().Add(d.c.timeout)) // a file that has none waits for ever
 	}
 	n, err := d.c.rw.Read(p)
+	if err != nil {
+		d.c.out.giveUp(timedOut(err))
+	}
 	return n, timedOut(err)
 }
 
@@ -94,7 +99,7 @@ func timedOut(err error) error {
 // io.ErrUnexpectedEOF one within a line. An empty line has Op 0.
 func (c *Conn) Read() (Line, error) {
 	if c.r.Buffered() == 0 {
-		if err := c.Flush(); err != nil {
+		if err := c.w.Flush(); err != nil {
 			return Line{}, err
 		}
 	}
@@ -166,7 +171,12 @@ func CheckText(s string) error {
 }
 
 // Flush sends what was written.
-func (c *Conn) Flush() error { return c.w.Flush() }
+func (c *Conn) Flush() error {
+	if err := c.w.Flush(); err != nil {
+		return err
+	}
+	return c.out.settle()
+}
 
 // Data is where the contents of files are read and written, between the lines.
 // A write needs Flush, or a Read after it.
@@ -184,7 +194,7 @@ type flushingReader struct{ c *Conn }
 
 func (f flushingReader) Read(p []byte) (int, error) {
 	if f.c.r.Buffered() == 0 {
-		if err := f.c.Flush(); err != nil {
+		if err := f.c.w.Flush(); err != nil {
 			return 0, err
 		}
 	}
