@@ -18,6 +18,7 @@ type queue struct {
 	names []string                 // that were not looked at
 	path  func(name string) string // the local path of a name
 	items []*item                  // that were looked at
+	there *listing                 // of the directory; nil: there is none
 }
 
 // visitAll does all objects.
@@ -50,7 +51,7 @@ func (q *queue) next() (*item, error) {
 		return nil, nil
 	}
 	it := q.items[0]
-	if it.problem == "" && it.generation != q.generation {
+	if it.problem == "" && it.generation != q.generation && !q.listed(it) {
 		if err := q.ask(); err != nil {
 			return nil, err
 		}
@@ -58,6 +59,17 @@ func (q *queue) next() (*item, error) {
 	q.items[0] = nil
 	q.items = q.items[1:]
 	return it, nil
+}
+
+// listed finds the answer in the listing, as long as that is true.
+func (q *queue) listed(it *item) (ok bool) {
+	if q.there == nil || q.there.generation != q.generation {
+		return false
+	}
+	if it.answer, ok = q.there.find(it.name); ok {
+		it.generation = q.generation
+	}
+	return ok
 }
 
 // fill looks at as many objects as may be asked for.

@@ -137,6 +137,7 @@ type Options struct {
 	Progress func(Event)
 
 	minDelta int64                                            // octets; 0: wire.MinDelta
+	many     int                                              // from how many objects on extensions are asked for; 0: manyObjects
 	window   int                                              // most queries in flight; 0: maxWindow
 	stat     func(name string, follow bool) (statInfo, error) // nil: the system's
 	readDir  func(name string) ([]string, error)              // nil: the system's, sorted

@@ -93,7 +93,7 @@ func TestDeltaNotGranted(t *testing.T) {
 	old := noise(1, wire.MinDelta)
 	write(t, dir+"/a", old)
 	write(t, dir+"/b", old)
-	for grant, want := range map[string][]string{"": {"cHmaster", "cXdigest,ahead,delta"}, wire.ExtDigest: {"cHmaster", "cXdigest,ahead,delta"}, "small": {"cHmaster"}} {
+	for grant, want := range map[string][]string{"": {"cHmaster", "cXdigest,ahead,list,delta"}, wire.ExtDigest: {"cHmaster", "cXdigest,ahead,list,delta"}, "small": {"cHmaster"}} {
 		f := newFake(t)
 		f.grant = grant
 		f.there["/t"] = "4096 1 755 root root"

@@ -130,7 +130,7 @@ var deviations = map[string]deviation{
 		why: "[BUG] the server answers twice: the session is brought back in step, and goes on",
 		turns: func(turns []turn) []turn {
 			return replaced(turns, "T0 /tmp/rd/dst\nQg", "\x02",
-				turn{"cXdigest,ahead,delta\n", "\x03hosta: Unknown config command \"X\".\n" + ack},
+				turn{"cXdigest,ahead,list,delta\n", "\x03hosta: Unknown config command \"X\".\n" + ack},
 				turn{"T0 /tmp/rd/dst\n", ack}, turn{"Qg\n", "N\n"},
 				turn{object('R', "0", 7, 1000000000, "g"), ack}, turn{"???????" + ack, ack})
 		},

@@ -34,13 +34,18 @@ func (j *job) directory(it *item, opts option.Set, owner, group string, existed 
 	if err := j.expect(len(names)); err != nil {
 		return err
 	}
+	if opts.Has(option.Follow) {
+		j.above = append(j.above, inodeOf(&it.st))
+		defer func() { j.above = j.above[:len(j.above)-1] }()
+	}
+	below := &queue{job: j, opts: opts, names: names, path: func(name string) string { return joinPath(it.path, name) }}
 	notes := j.report.notes
-	a, err := j.session.ask(wire.OpDirectory, header.String(), it.path)
+	a, err := below.enter(it, header)
 	if err != nil || !a.ok() {
 		return err
 	}
 	j.countDirectory(opts, existed, j.report.notes > notes || a == logged)
-	if existed && opts.Has(option.Remove) {
+	if existed && opts.Has(option.Remove) && (below.there == nil || !below.there.nothingBut(names)) {
 		if err := j.clean(it.path, names, opts); err != nil {
 			return err
 		}
@@ -48,17 +53,40 @@ func (j *job) directory(it *item, opts option.Set, owner, group string, existed 
 	if !descend {
 		return nil
 	}
-	if opts.Has(option.Follow) {
-		j.above = append(j.above, inodeOf(&it.st))
-		defer func() { j.above = j.above[:len(j.above)-1] }()
-	}
 	j.depth++
-	below := &queue{job: j, opts: opts, names: names, path: func(name string) string { return joinPath(it.path, name) }}
 	if err := below.visitAll(); err != nil {
 		return err
 	}
 	j.depth--
+	if below.there != nil {
+		j.listings -= below.there.octets
+	}
 	return j.leave(it)
+}
+
+// enter has the server make the directory, or put it right, and tell what is in
+// it if it can. Meanwhile the first objects are looked at.
+func (q *queue) enter(it *item, header wire.Object) (answer, error) {
+	if !q.mayList(q.opts) {
+		return q.session.ask(wire.OpDirectory, header.String(), it.path)
+	}
+	if err := q.session.send(wire.OpList, header.String()); err != nil {
+		return refused, err
+	}
+	if err := q.session.conn.Flush(); err != nil {
+		return refused, q.session.lostWriting(err)
+	}
+	if len(q.names) > 0 && !q.opts.Has(option.NoExec) { // that counts what it looks at
+		q.fill()
+	}
+	a, err := q.session.answered(it.path)
+	if err != nil || !a.ok() {
+		return a, err
+	}
+	if q.there, err = q.readListing(it.path); q.there != nil {
+		q.listings += q.there.octets
+	}
+	return a, err
 }
 
 // leave ends a directory. Nothing depends on the answer.

@@ -41,6 +41,8 @@ func FuzzServer(f *testing.F) {
 	}
 	f.Add([]byte("V\n\x05\n\x05\n\x03Xdigest\n\x05\n\x05\nY1 1 755 a b\n\x05\n\x05\nQgone\nQ../a\nE\nN\nN\nN\nN\n"), byte(2), byte(1))
 	f.Add([]byte("V\n\x05\n\x05\n\x05\nY5 1 644 a b\n\x03Xdelta\n\x05\np5 1024 0000000000000000\n"+strings.Repeat("x", 16)+"\x03changed\nN\n\x05\n\x05\n\x05\n"), byte(1), byte(16))
+	f.Add([]byte("V\n\x05\n\x05\n\x05\nN\n\x03Xahead,list\n\x05\n\x05\nY5 1 644 root root a\nQl\nE\n\x05\n\x05\nN\n\x05\nE\n\x05\n\x05\n"), byte(0), byte(32))
+	f.Add([]byte("V\n\x05\n\x05\n\x05\nY1 1 755 a b\n\x03Xahead,list\n\x05\n\x05\nY5 1 644 root root gone\nE\n\x05\nQgone\nE\n\x05\n"), byte(2), byte(32))
 	entries := []string{
 		`SRC -> h install -oremove /t ; special "x" ; cmdspecial "y" ; notify z ;`,
 		`( SRC/a SRC/sub SRC/h ) -> h install -ocompare,younger /t ; cmdspecial SRC/a "y" ;`,
@@ -56,6 +58,9 @@ func FuzzServer(f *testing.F) {
 		o := Options{Entries: parsed, Log: log, HostName: "master", UserName: "root", Names: recordedNames{}, tempDir: t.TempDir(),
 			Dialer: dialerFunc(func() (Session, error) { return s, nil }), window: []int{0, 1, 3}[int(flags>>1&7)%3],
 			Sendmail: func(_ context.Context, mail io.Reader) error { _, err := io.Copy(io.Discard, mail); return err }}
+		if flags&32 != 0 {
+			o.many = 1
+		}
 		if flags&1 != 0 {
 			o.Global = option.Compare
 		}

@@ -26,6 +26,8 @@ type host struct {
 	began   time.Time
 	objects int
 	octets  int64
+
+	listings int // octets that are kept of them
 }
 
 func newHost(e *env, t *task) *host {

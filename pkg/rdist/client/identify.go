@@ -95,9 +95,9 @@ func (s *session) uncertain() error {
 // wanted are the words that the server is asked for. What is staged is sent
 // step by step.
 func (s *session) wanted() []string {
-	words := []string{wire.ExtDigest, wire.ExtAhead}
+	words := []string{wire.ExtDigest, wire.ExtAhead, wire.ExtList}
 	if s.e.Atomic {
-		words[1] = wire.ExtAtomic
+		words = []string{wire.ExtDigest, wire.ExtAtomic}
 	}
 	if !s.e.NoDelta {
 		words = append(words, wire.ExtDelta)

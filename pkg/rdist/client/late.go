@@ -29,7 +29,7 @@ const manyObjects = 32
 
 // expect is told that so many objects are to come.
 func (j *job) expect(n int) error {
-	if j.objects+n < manyObjects || j.session.asked {
+	if j.objects+n < j.e.many || j.session.asked {
 		return nil
 	}
 	return j.session.identify(false)

@@ -100,6 +100,9 @@ func (o Options) complete() (*env, error) {
 	if o.window == 0 {
 		o.window = maxWindow
 	}
+	if o.many == 0 {
+		o.many = manyObjects
+	}
 	if o.stat == nil {
 		o.stat = systemStat
 	}

@@ -177,12 +177,17 @@ func (s *session) post(op byte, text string) error {
 	return nil
 }
 
-// ask sends a request for an object and reads the response. A refusal without
-// a reason gets one.
+// ask sends a request for an object and reads the response.
 func (s *session) ask(op byte, text, object string) (answer, error) {
 	if err := s.send(op, text); err != nil {
 		return refused, err
 	}
+	return s.answered(object)
+}
+
+// answered reads the response to a request for an object. A refusal without a
+// reason gets one.
+func (s *session) answered(object string) (answer, error) {
 	a, err := s.response(message.Change)
 	if err == nil && a == declined {
 		s.noReason(object)

@@ -80,7 +80,7 @@ func limit(value string) (int64, error) {
 }
 
 // extensionWords are the extensions that there are.
-var extensionWords = []string{wire.ExtDigest, wire.ExtAhead, wire.ExtAtomic, wire.ExtDelta}
+var extensionWords = []string{wire.ExtDigest, wire.ExtAhead, wire.ExtList, wire.ExtAtomic, wire.ExtDelta}
 
 // extend grants the extensions that the client asks for, as far as they are
 // known.

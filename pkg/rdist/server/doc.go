@@ -66,8 +66,26 @@
 //	C r<as R>           S ^E, or what else R is answered in the end
 //	C <contents>^E
 //
-// A file that is refused is read all the same. While cleaning, up to 256
-// questions of together 8 KiB are asked before the first answer is read.
+// A file that is refused is read all the same. A client goes on reading the
+// answers while more is sent than a pipe takes, so the server may wait for them
+// to be read. While cleaning, up to 256 questions of together 8 KiB are asked
+// before the first answer is read.
+//
+// list: a directory is made, put right and entered as by D, and what is in it is
+// told in one answer, in the order of the names' octets:
+//
+//	C d<as D>           S ^E, or what else D is answered
+//	                    S Y<what Q is answered> <name>
+//	                    S Q<name>
+//	                    S E
+//
+// Q is an entry of which a query tells more, such as a FIFO. N in place of E, or
+// of everything, says that not all is told, and the client has to ask: with
+// options by which queries have other answers (chknfs, chkreadonly, chksym),
+// while files are staged, of a directory that cannot be read, has a name that
+// cannot be sent, or has more than 16384 entries or 1 MiB of them. Behind another
+// answer than ^E nothing is told. A client that finds nothing to remove in the
+// listing has no need to clean.
 //
 // delta: a file of which the server has another version is sent as what is new
 // in it. The line p<as R> takes the place of R<as R>. The answer is that to R,

@@ -51,6 +51,7 @@ func requestsFor(name, other string) []string {
 		"cXdelta,digest\n" + deltaLine(0x8, 7, name) + blocks(0, 1) + complete("secret\n") + "\x05\n",
 		"R10000 0644 3 0 0 root root " + name + "\nbad\x05\n",
 		"R10 0644 7 0 0 root root " + name + "\nsecret\n\x05\n",
+		"cXlist\nd0 0777 0 0 0 bob staff " + name + "\n",
 		"D0 0777 0 0 0 bob staff " + name + "\nC0\nY\nY\nY\nY\x05\n" + file("y", "bad"),
 		"K0 0777 1 0 0 root root " + name + "\n/\n\x05\n\x05\n",
 		"k0 " + other + " " + name + "\n",
@@ -384,6 +385,7 @@ func FuzzSession(f *testing.F) {
 	f.Add([]byte("V6\ncXatomic,digest\ncXatomic begin\nt20 /tmp/rd/dst\nD20 0700 0 0 0 root root dst\nC0\nY\nN\n\x05\nR0 0644 1 0 0 root root n\nx\x05\nE\ncXatomic switch\ncXatomic abort\n"))
 	f.Add([]byte("V6\ncXdelta\nT0 /tmp/rd/dst\n" + deltaLine(0, 6, "f") + blocks(0, 1) + literally("new") + complete("oldnew") + "\x05\n"))
 	f.Add([]byte("V6\ncXdelta\nT0 /tmp/rd/dst\n" + deltaLine(0x8, 3, "f") + blocks(0, 1) + "Q\x01\n"))
+	f.Add([]byte("V6\ncXlist,ahead\nt20 /tmp/rd/dst\nd20 0700 0 0 0 root root dst\nr0 0644 1 0 0 root root f\nx\x05\nd0 0700 0 0 0 root root sub\nr0 0644 1 0 0 root root n\nx\x05\nE\nE\n"))
 	before := snapshot(f, s.outside)
 	f.Fuzz(func(t *testing.T, client []byte) {
 		defer func() { _ = os.RemoveAll(s.root) }()

@@ -239,6 +239,10 @@ func (s *session) request(line wire.Line) error {
 		if s.extends(wire.ExtAhead) {
 			return s.regularAhead(line)
 		}
+	case wire.OpList:
+		if s.extends(wire.ExtList) {
+			return s.directoryListed(line)
+		}
 	case wire.OpDigest:
 		if s.extends(wire.ExtDigest) {
 			return s.digest(line)

@@ -171,14 +171,7 @@ func (s *session) query(line wire.Line) error {
 	case !isRegular(st) && !isDir(st) && !isLink(st):
 		return refuse("%s: not a file or directory", p.text)
 	}
-	return s.conn.Write(wire.OpYes, wire.Existing{
-		Known: true,
-		Size:  st.Size,
-		MTime: st.Mtim.Sec,
-		Mode:  st.Mode & 0o7777,
-		Owner: s.names.owner(st.Uid, s.options),
-		Group: s.names.group(st.Gid, s.options),
-	}.String())
+	return s.conn.Write(wire.OpYes, s.existingOf(st).String())
 }
 
 func (s *session) answer(op byte, err error) error {

@@ -20,7 +20,20 @@ type Object struct {
 
 // String is the text of the line.
 func (o Object) String() string {
-	return fmt.Sprintf("%o %04o %d %d %d %s %s %s", o.Options, o.Mode, o.Size, o.MTime, o.ATime, o.Owner, o.Group, o.Name)
+	b := make([]byte, 0, 80+len(o.Owner)+len(o.Group)+len(o.Name)) // fmt took long, for each of many files
+	b = strconv.AppendUint(b, uint64(o.Options), 8)
+	b = append(b, ' ')
+	for limit := uint32(0o1000); limit > 1 && o.Mode < limit; limit >>= 3 {
+		b = append(b, '0')
+	}
+	b = strconv.AppendUint(b, uint64(o.Mode), 8)
+	for _, n := range []int64{o.Size, o.MTime, o.ATime} {
+		b = strconv.AppendInt(append(b, ' '), n, 10)
+	}
+	for _, s := range []string{o.Owner, o.Group, o.Name} {
+		b = append(append(b, ' '), s...)
+	}
+	return string(b)
 }
 
 // Check says why the line cannot be sent.
@@ -112,7 +125,15 @@ func (e Existing) String() string {
 	if !e.Known {
 		return ""
 	}
-	return fmt.Sprintf("%d %d %o %s %s", e.Size, e.MTime, e.Mode, e.Owner, e.Group)
+	return string(e.append(nil))
+}
+
+func (e Existing) append(b []byte) []byte {
+	b = append(strconv.AppendInt(b, e.Size, 10), ' ')
+	b = append(strconv.AppendInt(b, e.MTime, 10), ' ')
+	b = append(strconv.AppendUint(b, uint64(e.Mode), 8), ' ')
+	b = append(append(b, e.Owner...), ' ')
+	return append(b, e.Group...)
 }
 
 // ParseExisting reads the text of such an answer.

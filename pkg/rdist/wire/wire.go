@@ -36,6 +36,7 @@ const (
 	OpCommand    = 'C'
 
 	OpAhead  = 'r' // not of rdist: OpRegular with the contents right behind, if ExtAhead was granted
+	OpList   = 'd' // not of rdist: OpDirectory, and a listing behind its acknowledgement, if ExtList was granted
 	OpDigest = 'H' // not of rdist: asks for the SHA-256 of a file, if ExtDigest was granted
 	OpDelta  = 'p' // not of rdist: OpRegular for a file of which the server has another version, if ExtDelta was granted; also the answer to it
 
@@ -60,6 +61,7 @@ const (
 	ExtDigest = "digest" // OpDigest is answered
 	ExtAhead  = "ahead"  // OpAhead is taken, and while cleaning many questions come before the first answer
 	ExtDelta  = "delta"  // OpDelta is taken
+	ExtList   = "list"   // OpList is taken
 	ExtAtomic = "atomic" // ConfigExtension takes this word, a blank, and one of those below
 )
 
