@@ -19,6 +19,9 @@ type queue struct {
 	path  func(name string) string // the local path of a name
 	items []*item                  // that were looked at
 	there *listing                 // of the directory; nil: there is none
+
+	scanned int // items that were looked through for directories to be listed
+	asked   int // items that are to be listed
 }
 
 // visitAll does all objects.
@@ -36,10 +39,18 @@ func (q *queue) visitAll() error {
 		}
 		q.objects++
 		q.progress(Looked, it.path)
-		if err := q.ctx.Err(); err != nil {
-			return q.session.lost(err)
+		if err := q.goOn(); err != nil {
+			return err
 		}
 	}
+}
+
+// goOn is the end of the session if it was interrupted.
+func (j *job) goOn() error {
+	if err := j.ctx.Err(); err != nil {
+		return j.session.lost(err)
+	}
+	return nil
 }
 
 // next gives the next object with the answer of the server; nil: there is none.
@@ -50,6 +61,9 @@ func (q *queue) next() (*item, error) {
 	if len(q.items) == 0 {
 		return nil, nil
 	}
+	if err := q.askListings(); err != nil {
+		return nil, err
+	}
 	it := q.items[0]
 	if it.problem == "" && it.generation != q.generation && !q.listed(it) {
 		if err := q.ask(); err != nil {
@@ -58,24 +72,32 @@ func (q *queue) next() (*item, error) {
 	}
 	q.items[0] = nil
 	q.items = q.items[1:]
+	q.scanned = max(q.scanned-1, 0)
+	if it.ahead != nil {
+		q.asked--
+	}
 	return it, nil
 }
 
 // listed finds the answer in the listing, as long as that is true.
-func (q *queue) listed(it *item) (ok bool) {
+func (q *queue) listed(it *item) bool {
 	if q.there == nil || q.there.generation != q.generation {
 		return false
 	}
-	if it.answer, ok = q.there.find(it.name); ok {
-		it.generation = q.generation
+	there := q.there.find(it.name)
+	if there.answer.Op == wire.OpQuery {
+		return false
 	}
-	return ok
+	it.answer, it.generation = there.answer, q.generation
+	return true
 }
 
 // fill looks at as many objects as may be asked for.
-func (q *queue) fill() {
-	q.items = q.items[:0]
-	for len(q.names) > 0 && len(q.items) < q.window {
+func (q *queue) fill() { q.fillTo(q.window) }
+
+func (q *queue) fillTo(n int) {
+	q.items, q.scanned = q.items[:0], 0
+	for len(q.names) > 0 && len(q.items) < n {
 		name := q.names[0]
 		q.names = q.names[1:]
 		if it := q.look(q.path(name), name, q.opts); it != nil {

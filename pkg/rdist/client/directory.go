@@ -39,6 +39,14 @@ func (j *job) directory(it *item, opts option.Set, owner, group string, existed 
 		defer func() { j.above = j.above[:len(j.above)-1] }()
 	}
 	below := &queue{job: j, opts: opts, names: names, path: func(name string) string { return joinPath(it.path, name) }}
+	var err error
+	if below.there, err = j.take(it); err != nil {
+		return err
+	}
+	defer func() { j.forget(below.there) }()
+	if existed && below.unchanged(it) {
+		return j.goOn()
+	}
 	notes := j.report.notes
 	a, err := below.enter(it, header)
 	if err != nil || !a.ok() {
@@ -58,16 +66,13 @@ func (j *job) directory(it *item, opts option.Set, owner, group string, existed 
 		return err
 	}
 	j.depth--
-	if below.there != nil {
-		j.listings -= below.there.octets
-	}
 	return j.leave(it)
 }
 
 // enter has the server make the directory, or put it right, and tell what is in
-// it if it can. Meanwhile the first objects are looked at.
+// it if it can and has not. Meanwhile the first objects are looked at.
 func (q *queue) enter(it *item, header wire.Object) (answer, error) {
-	if !q.mayList(q.opts) {
+	if q.there != nil || !q.mayList(q.opts) {
 		return q.session.ask(wire.OpDirectory, header.String(), it.path)
 	}
 	if err := q.session.send(wire.OpList, header.String()); err != nil {
@@ -76,16 +81,14 @@ func (q *queue) enter(it *item, header wire.Object) (answer, error) {
 	if err := q.session.conn.Flush(); err != nil {
 		return refused, q.session.lostWriting(err)
 	}
-	if len(q.names) > 0 && !q.opts.Has(option.NoExec) { // that counts what it looks at
+	if len(q.items) == 0 && !q.opts.Has(option.NoExec) { // that counts what it looks at
 		q.fill()
 	}
 	a, err := q.session.answered(it.path)
 	if err != nil || !a.ok() {
 		return a, err
 	}
-	if q.there, err = q.readListing(it.path); q.there != nil {
-		q.listings += q.there.octets
-	}
+	q.there, err = q.readListing(it.path, q.generation)
 	return a, err
 }
 

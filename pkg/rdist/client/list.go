@@ -22,6 +22,7 @@ type listing struct {
 type listed struct {
 	name   string
 	answer wire.Line // to a query; OpQuery: that has to be asked
+	isDir  bool
 }
 
 // mayList reports whether the server may be asked for the listing of a
@@ -32,10 +33,10 @@ func (j *job) mayList(opts option.Set) bool {
 	return j.session.has(wire.ExtList) && opts&others == 0 && j.listings < maxListings && j.update == nil
 }
 
-// readListing reads what comes behind the acknowledgement; nil: the server does
-// not tell.
-func (j *job) readListing(dir string) (*listing, error) {
-	l := &listing{generation: j.generation}
+// readListing reads a listing that was asked for in that generation of answers;
+// nil: the server does not tell.
+func (j *job) readListing(dir string, generation int) (*listing, error) {
+	l := &listing{generation: generation}
 	for {
 		line, err := j.session.line()
 		if err != nil {
@@ -43,10 +44,11 @@ func (j *job) readListing(dir string) (*listing, error) {
 		}
 		switch {
 		case line.Op == wire.OpEnd && line.Text == "":
+			j.listings += l.octets
 			return l, nil
 		case line.Op == wire.OpNo && line.Text == "":
 			return nil, nil
-		case line.Op != wire.OpYes && line.Op != wire.OpQuery:
+		case line.Op != wire.OpYes && line.Op != wire.OpDirectory && line.Op != wire.OpQuery:
 			return nil, j.session.outOfStep("list", line)
 		}
 		answer, name, err := wire.ParseListed(line.Op, line.Text)
@@ -57,18 +59,28 @@ func (j *job) readListing(dir string) (*listing, error) {
 		if len(l.entries) == wire.MaxListed || l.octets > wire.MaxListedOctets {
 			return nil, j.session.over("list: %s tells of more in %s than is listed: the session was ended", j.session.host, dir)
 		}
-		l.entries = append(l.entries, listed{name, wire.Line{Op: line.Op, Text: answer}})
+		e := listed{name: name, answer: wire.Line{Op: line.Op, Text: answer}, isDir: line.Op == wire.OpDirectory}
+		if e.isDir {
+			e.answer.Op = wire.OpYes
+		}
+		l.entries = append(l.entries, e)
 	}
 }
 
-// find gives the answer to a query; false: it has to be asked.
-func (l *listing) find(name string) (wire.Line, bool) {
+// forget drops a listing, nil too.
+func (j *job) forget(l *listing) {
+	if l != nil {
+		j.listings -= l.octets
+	}
+}
+
+// find gives what is there by a name.
+func (l *listing) find(name string) listed {
 	at, found := slices.BinarySearchFunc(l.entries, name, func(e listed, name string) int { return strings.Compare(e.name, name) })
 	if !found {
-		return wire.Line{Op: wire.OpNo}, true
+		return listed{answer: wire.Line{Op: wire.OpNo}}
 	}
-	answer := l.entries[at].answer
-	return answer, answer.Op != wire.OpQuery
+	return l.entries[at]
 }
 
 // nothingBut reports whether the server has no others than these names, which

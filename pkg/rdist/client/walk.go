@@ -34,6 +34,7 @@ type item struct {
 	generation int // of the answer; 0: not asked
 	answer     wire.Line
 	digest     digestState
+	ahead      *aheadListing // of a directory; nil: not asked
 }
 
 // install does one source of an install command.

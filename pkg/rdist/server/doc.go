@@ -76,16 +76,20 @@
 //
 //	C d<as D>           S ^E, or what else D is answered
 //	                    S Y<what Q is answered> <name>
+//	                    S D<the same> <name>
 //	                    S Q<name>
 //	                    S E
 //
-// Q is an entry of which a query tells more, such as a FIFO. N in place of E, or
+// D is a directory. Q is an entry of which a query tells more, such as a FIFO. N in place of E, or
 // of everything, says that not all is told, and the client has to ask: with
 // options by which queries have other answers (chknfs, chkreadonly, chksym),
 // while files are staged, of a directory that cannot be read, has a name that
 // cannot be sent, or has more than 16384 entries or 1 MiB of them. Behind another
 // answer than ^E nothing is told. A client that finds nothing to remove in the
 // listing has no need to clean.
+//
+// L<name> asks for the same of a directory that is not entered, so that one in
+// which all is as wanted need not be. What cannot be listed is answered by N.
 //
 // delta: a file of which the server has another version is sent as what is new
 // in it. The line p<as R> takes the place of R<as R>. The answer is that to R,

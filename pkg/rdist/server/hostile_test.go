@@ -51,7 +51,7 @@ func requestsFor(name, other string) []string {
 		"cXdelta,digest\n" + deltaLine(0x8, 7, name) + blocks(0, 1) + complete("secret\n") + "\x05\n",
 		"R10000 0644 3 0 0 root root " + name + "\nbad\x05\n",
 		"R10 0644 7 0 0 root root " + name + "\nsecret\n\x05\n",
-		"cXlist\nd0 0777 0 0 0 bob staff " + name + "\n",
+		"cXlist\nL" + name + "\nd0 0777 0 0 0 bob staff " + name + "\n",
 		"D0 0777 0 0 0 bob staff " + name + "\nC0\nY\nY\nY\nY\x05\n" + file("y", "bad"),
 		"K0 0777 1 0 0 root root " + name + "\n/\n\x05\n\x05\n",
 		"k0 " + other + " " + name + "\n",

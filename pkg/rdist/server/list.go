@@ -14,7 +14,27 @@ func (s *session) directoryListed(line wire.Line) error {
 	if err := s.directory(line); err != nil {
 		return err
 	}
-	return s.list(&s.levels[len(s.levels)-1])
+	return s.list(s.levels[len(s.levels)-1].from)
+}
+
+// listing tells what is in a directory, which is not entered. Why it cannot be
+// told turns out when it is.
+func (s *session) listing(line wire.Line) error {
+	p, err := s.place(line.Text)
+	if err != nil {
+		return err
+	}
+	e, err := s.entry(p, false)
+	if err != nil {
+		return s.conn.Write(wire.OpNo, "")
+	}
+	defer e.close()
+	d, err := e.dir.child(e.name)
+	if err != nil {
+		return s.conn.Write(wire.OpNo, "")
+	}
+	defer d.close()
+	return s.list(d)
 }
 
 // notListed are options that have a query answered by something else than what
@@ -24,14 +44,14 @@ const notListed = option.ChkNFS | option.ChkReadonly | option.ChkSym
 // list sends what queries for all entries of a directory would be answered, in
 // the order of names. What cannot be told so is left to queries: single
 // entries, or all of them.
-func (s *session) list(in *level) error {
+func (s *session) list(in *dir) error {
 	if s.options&notListed != 0 || s.update != nil {
 		return s.conn.Write(wire.OpNo, "")
 	}
-	if in.from == nil { // verify did not make it
+	if in == nil { // verify did not make it
 		return s.conn.Write(wire.OpEnd, "")
 	}
-	names, err := in.from.names()
+	names, err := in.names()
 	if err != nil || len(names) > wire.MaxListed {
 		return s.conn.Write(wire.OpNo, "")
 	}
@@ -41,7 +61,7 @@ func (s *session) list(in *level) error {
 		if wire.CheckText(name) != nil {
 			return s.conn.Write(wire.OpNo, "")
 		}
-		line, ok := s.listed(in.from, name)
+		line, ok := s.listed(in, name)
 		if !ok {
 			continue
 		}
@@ -64,7 +84,11 @@ func (s *session) listed(in *dir, name string) (wire.Line, bool) {
 	case err != nil, !isRegular(st) && !isDir(st) && !isLink(st):
 		return wire.Line{Op: wire.OpQuery, Text: name}, true
 	}
-	return wire.Line{Op: wire.OpYes, Text: wire.ListedText(s.existingOf(st), name)}, true
+	op := byte(wire.OpYes)
+	if isDir(st) {
+		op = wire.OpDirectory
+	}
+	return wire.Line{Op: op, Text: wire.ListedText(s.existingOf(st), name)}, true
 }
 
 // existingOf is what a query tells of an entry.

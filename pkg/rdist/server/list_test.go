@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -31,7 +32,7 @@ func TestList(t *testing.T) {
 		t.Fatalf("%q", got)
 	}
 	answers := got[10:]
-	wantLines(t, got, granted, ok, ok, ok, answers[0]+" a b", answers[1]+" b", answers[2]+" link", "Qpipe", answers[4]+" sub", "E",
+	wantLines(t, got, granted, ok, ok, ok, answers[0]+" a b", answers[1]+" b", answers[2]+" link", "Qpipe", "D"+answers[4][1:]+" sub", "E",
 		answers[0], answers[1], answers[2], remoteError(s.root+"/d/pipe: not a file or directory"), answers[4])
 
 	// Queries have other answers, or say more.
@@ -45,6 +46,11 @@ func TestList(t *testing.T) {
 		t.Errorf("a name that cannot be sent: %q", got)
 	}
 	must(t, os.Remove(odd))
+
+	// The same without entering it.
+	again, _ := s.talk(t, "cXlist\nT0 "+s.root+"\nLd\nLd/b\nLd/link\nLnone\nL../outside\nE\n")
+	wantLines(t, again, slices.Concat([]string{granted, ok, ok}, got[4:10], []string{"N", "N", "N",
+		remoteError(s.root + "/../outside: \"..\" is not taken in names"), remoteError("server: too many 'E's")})...)
 
 	// What is refused is not listed, nor what verify does not make.
 	got, _ = s.talk(t, "cXlist\nT0 "+s.root+"\nd0 0755 0 0 0 root root ../outside\nE\n")

@@ -243,6 +243,10 @@ func (s *session) request(line wire.Line) error {
 		if s.extends(wire.ExtList) {
 			return s.directoryListed(line)
 		}
+	case wire.OpListing:
+		if s.extends(wire.ExtList) {
+			return s.listing(line)
+		}
 	case wire.OpDigest:
 		if s.extends(wire.ExtDigest) {
 			return s.digest(line)

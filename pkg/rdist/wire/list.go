@@ -12,18 +12,18 @@ const (
 	MaxListedOctets = 1 << 20
 )
 
-// ListedText is the text of OpYes in a listing: what a query for name would be
+// ListedText is the text of OpYes in a listing, or of OpDirectory for a directory: what a query for name would be
 // answered, a blank, and the name.
 func ListedText(e Existing, name string) string {
 	b := make([]byte, 0, 64+len(e.Owner)+len(e.Group)+len(name))
 	return string(append(append(e.append(b), ' '), name...))
 }
 
-// ParseListed takes the text of OpYes, or OpQuery, in a listing apart: into the
-// answer to a query, which is not looked at, and the name.
+// ParseListed takes the text of OpYes, OpDirectory or OpQuery in a listing apart:
+// into the answer to a query, which is not looked at, and the name.
 func ParseListed(op byte, text string) (answer, name string, err error) {
 	name = text
-	if op == OpYes {
+	if op != OpQuery {
 		at := 0
 		for range 5 {
 			i := strings.IndexByte(text[at:], ' ')

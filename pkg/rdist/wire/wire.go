@@ -35,10 +35,11 @@ const (
 	OpFile       = 'F'
 	OpCommand    = 'C'
 
-	OpAhead  = 'r' // not of rdist: OpRegular with the contents right behind, if ExtAhead was granted
-	OpList   = 'd' // not of rdist: OpDirectory, and a listing behind its acknowledgement, if ExtList was granted
-	OpDigest = 'H' // not of rdist: asks for the SHA-256 of a file, if ExtDigest was granted
-	OpDelta  = 'p' // not of rdist: OpRegular for a file of which the server has another version, if ExtDelta was granted; also the answer to it
+	OpAhead   = 'r' // not of rdist: OpRegular with the contents right behind, if ExtAhead was granted
+	OpList    = 'd' // not of rdist: OpDirectory, and a listing behind its acknowledgement, if ExtList was granted
+	OpListing = 'L' // not of rdist: the listing of a directory that is not entered, if ExtList was granted
+	OpDigest  = 'H' // not of rdist: asks for the SHA-256 of a file, if ExtDigest was granted
+	OpDelta   = 'p' // not of rdist: OpRegular for a file of which the server has another version, if ExtDelta was granted; also the answer to it
 
 	OpYes      = 'Y' // it is there; remove it
 	OpNo       = 'N' // it is not there; keep it
