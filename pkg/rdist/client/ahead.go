@@ -17,6 +17,7 @@ type queue struct {
 	opts  option.Set
 	names []string                 // that were not looked at
 	path  func(name string) string // the local path of a name
+	in    int                      // the open directory that they are in, or noDir
 	items []*item                  // that were looked at
 	there *listing                 // of the directory; nil: there is none
 
@@ -100,7 +101,7 @@ func (q *queue) fillTo(n int) {
 	for len(q.names) > 0 && len(q.items) < n {
 		name := q.names[0]
 		q.names = q.names[1:]
-		if it := q.look(q.path(name), name, q.opts); it != nil {
+		if it := q.look(q.in, q.path(name), name, q.opts); it != nil {
 			q.items = append(q.items, it)
 		}
 	}

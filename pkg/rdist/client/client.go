@@ -141,6 +141,7 @@ type Options struct {
 	window   int                                              // most queries in flight; 0: maxWindow
 	stat     func(name string, follow bool) (statInfo, error) // nil: the system's
 	readDir  func(name string) ([]string, error)              // nil: the system's, sorted
+	byPath   bool                                             // directories are not kept open: stat or readDir is another's
 	patience time.Duration                                    // 0: the constant
 	tempDir  string                                           // for the notify file; empty: $TMPDIR or /tmp
 }

@@ -15,14 +15,16 @@ const rdistLevels = 30
 func (j *job) directory(it *item, opts option.Set, owner, group string, existed bool) error {
 	descend := !opts.Has(option.NoDescend)
 	var names []string
+	in := noDir
 	if descend {
 		var err error
 		// Before anything is sent: of a directory that cannot be read nothing
 		// may be removed there.
-		if names, err = j.e.readDir(it.path); err != nil {
+		if in, names, err = j.e.openDir(it.path); err != nil {
 			j.report.fail("%s: opendir failed: %s", it.path, osutil.Reason(err))
 			return nil
 		}
+		defer closeDir(in)
 	}
 	header := wire.Object{Options: uint32(opts), Mode: permissions(&it.st), Owner: owner, Group: group, Name: it.name}
 	if !j.mayBeSent(it, header) {
@@ -38,7 +40,7 @@ func (j *job) directory(it *item, opts option.Set, owner, group string, existed 
 		j.above = append(j.above, inodeOf(&it.st))
 		defer func() { j.above = j.above[:len(j.above)-1] }()
 	}
-	below := &queue{job: j, opts: opts, names: names, path: func(name string) string { return joinPath(it.path, name) }}
+	below := &queue{job: j, opts: opts, names: names, in: in, path: func(name string) string { return joinPath(it.path, name) }}
 	var err error
 	if below.there, err = j.take(it); err != nil {
 		return err

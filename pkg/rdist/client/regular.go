@@ -41,7 +41,11 @@ func openRegular(it *item) (f contentsOf, st statInfo, err error) {
 		flags |= unix.O_NOFOLLOW
 	}
 	err = eintr(func() error {
-		fd, err := unix.Open(it.path, flags, 0)
+		in, name := unix.AT_FDCWD, it.path
+		if it.in != noDir {
+			in, name = it.in, it.name
+		}
+		fd, err := unix.Openat(in, name, flags, 0)
 		f = contentsOf(fd)
 		return err
 	})

@@ -103,6 +103,7 @@ func (o Options) complete() (*env, error) {
 	if o.many == 0 {
 		o.many = manyObjects
 	}
+	o.byPath = o.stat != nil || o.readDir != nil
 	if o.stat == nil {
 		o.stat = systemStat
 	}

@@ -1,7 +1,6 @@
 package client
 
 import (
-	"os"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -20,6 +19,17 @@ func systemStat(name string, follow bool) (st statInfo, err error) {
 	return st, err
 }
 
+// systemStatAt is systemStat for a name in an open directory: many names in one
+// directory would have the whole way looked up again for each.
+func systemStatAt(dir int, name string, follow bool) (st statInfo, err error) {
+	flags := unix.AT_SYMLINK_NOFOLLOW
+	if follow {
+		flags = 0
+	}
+	err = eintr(func() error { return unix.Fstatat(dir, name, &st, flags) })
+	return st, err
+}
+
 // eintr repeats a call that a signal interrupted, as network file systems do.
 func eintr(call func() error) error {
 	for {
@@ -29,15 +39,44 @@ func eintr(call func() error) error {
 	}
 }
 
+// noDir stands for a directory that is not open: what is in it goes by its path.
+// No directory has this descriptor; the runtime sees to it that it is taken.
+const noDir = 0
+
 func systemReadDir(name string) ([]string, error) {
-	d, err := os.Open(name)
-	if err != nil {
-		return nil, err
+	d, names, err := systemOpenDir(name)
+	if err == nil {
+		err = unix.Close(d)
 	}
-	defer d.Close()
-	names, err := d.Readdirnames(-1)
-	slices.Sort(names)
 	return names, err
+}
+
+// systemOpenDir gives a directory, to be closed, and the names in it, sorted.
+func systemOpenDir(name string) (dir int, names []string, err error) {
+	err = eintr(func() error {
+		dir, err = unix.Open(name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		return err
+	})
+	if err != nil {
+		return noDir, nil, err
+	}
+	buf := make([]byte, 8<<10)
+	for {
+		n := 0
+		err := eintr(func() (err error) {
+			n, err = unix.ReadDirent(dir, buf)
+			return err
+		})
+		if err != nil {
+			_ = unix.Close(dir) // nothing was written
+			return noDir, nil, err
+		}
+		if n == 0 {
+			slices.Sort(names)
+			return dir, names, nil
+		}
+		_, _, names = unix.ParseDirent(buf[:n], -1, names)
+	}
 }
 
 func isDir(st *statInfo) bool     { return st.Mode&unix.S_IFMT == unix.S_IFDIR }
@@ -50,3 +89,27 @@ func permissions(st *statInfo) uint32 { return st.Mode & 0o7777 }
 type inode struct{ dev, ino uint64 }
 
 func inodeOf(st *statInfo) inode { return inode{st.Dev, st.Ino} }
+
+// openDir gives the names in a directory, and the directory, which may stay
+// noDir.
+func (e *env) openDir(path string) (dir int, names []string, err error) {
+	if e.byPath {
+		names, err = e.readDir(path)
+		return noDir, names, err
+	}
+	return systemOpenDir(path)
+}
+
+func closeDir(dir int) {
+	if dir != noDir {
+		_ = unix.Close(dir) // nothing was written
+	}
+}
+
+// statOf is about what an object is by now.
+func (e *env) statOf(it *item) (statInfo, error) {
+	if it.in == noDir {
+		return e.stat(it.path, it.follow)
+	}
+	return systemStatAt(it.in, it.name, it.follow)
+}

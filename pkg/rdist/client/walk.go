@@ -23,6 +23,7 @@ type job struct {
 type item struct {
 	path string // local
 	name string // on the wire
+	in   int    // the open directory that it is in by this name, or noDir
 	st   statInfo
 	link string // the text of a symbolic link
 
@@ -66,7 +67,7 @@ func (w *work) install(source, dest string) error {
 	if err != nil || !a.ok() {
 		return err
 	}
-	top := &queue{job: j, opts: opts, names: []string{j.place.rname}, path: func(string) string { return root }}
+	top := &queue{job: j, opts: opts, names: []string{j.place.rname}, in: noDir, path: func(string) string { return root }}
 	return top.visitAll()
 }
 
@@ -86,8 +87,8 @@ func (w *work) refuse(name string, err error) {
 
 // look finds out what an object is and whether it is to be sent; nil: no, and
 // there is nothing to tell.
-func (j *job) look(path, name string, opts option.Set) *item {
-	it := &item{path: path, name: name, follow: opts.Has(option.Follow)}
+func (j *job) look(in int, path, name string, opts option.Set) *item {
+	it := &item{path: path, name: name, in: in, follow: opts.Has(option.Follow)}
 	if err := wire.CheckText(name); err != nil {
 		it.problem, it.refused = err.Error(), true
 		return it
@@ -100,7 +101,7 @@ func (j *job) look(path, name string, opts option.Set) *item {
 	if excepted {
 		return nil
 	}
-	if it.st, err = j.e.stat(path, it.follow); err != nil {
+	if it.st, err = j.e.statOf(it); err != nil {
 		call := "lstat"
 		if it.follow {
 			call = "stat"

@@ -2,7 +2,6 @@ package server
 
 import (
 	"errors"
-	"io"
 	"os"
 	"runtime"
 	"strconv"
@@ -146,20 +145,25 @@ func (d *dir) readlink(name string) (string, error) {
 
 // names lists the entries, at most maxEntries, in the order of the directory.
 func (d *dir) names() ([]string, error) {
-	f, err := d.file(".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	open, err := openAt(d.fd, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer open.close()
 	var all []string
+	buf := make([]byte, 8<<10)
 	for {
-		some, err := f.Readdirnames(4096)
-		all = append(all, some...)
+		n := 0
+		err := retry(func() (err error) {
+			n, err = unix.ReadDirent(open.fd, buf)
+			return err
+		})
+		_, _, all = unix.ParseDirent(buf[:max(n, 0)], -1, all)
 		switch {
-		case err == io.EOF:
-			return all, nil
 		case err != nil:
 			return nil, err
+		case n == 0:
+			return all, nil
 		case len(all) > maxEntries:
 			return nil, errors.New("it has more than " + strconv.Itoa(maxEntries) + " entries")
 		}
