@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -61,28 +62,41 @@ func TestListed(t *testing.T) {
 	}
 	write(t, src+"/many/sub/f", "f")
 	must(t, os.Symlink("f", src+"/many/sub/link"))
+	write(t, src+"/many/plain/f", "f")
+	must(t, os.Mkdir(src+"/many/empty", 0o755))
 	root, err := filepath.EvalSymlinks(t.TempDir())
 	must(t, err)
 	dst := root + "/t"
 	s := &spoken{pair: newPair(t, root)}
 	entry := src + " -> h install -oremove " + dst + " ;"
-	check := func(what string, installed, updated, removed, questions, cleanings int) {
+	check := func(what string, installed, updated, removed, cleanings, entered int) {
 		t.Helper()
 		o := s.run(entry)
 		e := o.entry(t)
-		if e.Installed != installed || e.Updated != updated || e.Removed != removed || !o.AsWanted() || s.ops[wire.OpQuery] != questions || s.ops[wire.OpClean] != cleanings {
+		if e.Installed != installed || e.Updated != updated || e.Removed != removed || !o.AsWanted() ||
+			s.ops[wire.OpClean] != cleanings ||
+			s.ops[wire.OpQuery] != 2 || s.ops[wire.OpList]+s.ops[wire.OpDirectory] != entered {
 			t.Errorf("%s: %s; sent %v\n%s", what, e.brief(), s.ops, o.out)
 		}
 		sameTree(t, src, dst)
 	}
-	// What is above the many is asked for.
-	check("first", 105, 0, 0, 2, 0)
-	check("again", 0, 0, 0, 2, 1)
+	// What is above the many is asked for. Where a link is has to be entered.
+	check("first", 108, 0, 0, 0, 5)
+	check("again", 0, 0, 0, 1, 3)
+	if o := s.run(strings.ReplaceAll(entry, "remove", "remove,verify")); o.entry(t).Unchanged != 108 || !o.AsWanted() {
+		t.Errorf("verify: %s\n%s", o.entry(t).brief(), o.out)
+	}
 	write(t, src+"/many/007", "other")
 	must(t, os.Chmod(src+"/many/008", 0o600))
 	must(t, os.Remove(src+"/many/009"))
 	write(t, dst+"/many/sub/extra", "")
-	check("changed", 0, 2, 2, 2, 3)
+	check("changed", 0, 2, 2, 3, 3)
+	write(t, src+"/many/plain/f", "other")
+	must(t, os.Chmod(src+"/many/empty", 0o700))
+	check("changed below", 0, 2, 0, 1, 5)
+	write(t, dst+"/many/empty/extra", "")
+	must(t, os.Remove(dst+"/many/plain/f"))
+	check("other there", 1, 0, 1, 2, 5)
 	must(t, os.Remove(dst+"/many/010"))
 	must(t, unix.Mkfifo(dst+"/many/010", 0o600))
 	o := s.run(entry)
@@ -90,18 +104,23 @@ func TestListed(t *testing.T) {
 		t.Errorf("a pipe: %s\n%s", e.brief(), o.out)
 	}
 	must(t, os.Remove(dst+"/many/010"))
-	check("one is missing", 1, 0, 0, 2, 1)
+	check("one is missing", 1, 0, 0, 1, 3)
 }
 
-// lists has a fake answer OpList like OpDirectory, with something behind it.
-func lists(listing string) func(*fake, string, wire.Line, *wire.Conn) bool {
+// lists has a fake answer OpList like OpDirectory, with something behind it, and
+// OpListing with something.
+func lists(entered, ahead string) func(*fake, string, wire.Line, *wire.Conn) bool {
 	return func(f *fake, _ string, l wire.Line, conn *wire.Conn) bool {
-		if l.Op != wire.OpList {
+		switch l.Op {
+		case wire.OpList:
+			f.levels = append(f.levels, f.target)
+			_ = conn.Write(wire.OpAck, "")
+			_, _ = conn.Data().Write([]byte(entered))
+		case wire.OpListing:
+			_, _ = conn.Data().Write([]byte(ahead))
+		default:
 			return false
 		}
-		f.levels = append(f.levels, f.target)
-		_ = conn.Write(wire.OpAck, "")
-		_, _ = conn.Data().Write([]byte(listing))
 		return true
 	}
 }
@@ -111,6 +130,12 @@ func lists(listing string) func(*fake, string, wire.Line, *wire.Conn) bool {
 func TestWrongListings(t *testing.T) {
 	dir := makeFiles(t, 40, "n%03d")
 	file := func(name string) string { return "Y0 1 644 root root " + name + "\n" }
+	tree := t.TempDir()
+	var subs strings.Builder
+	for i := range 40 {
+		write(t, fmt.Sprintf("%s/n%03d/n000", tree, i), "")
+		fmt.Fprintf(&subs, "D0 1 755 root root n%03d\n", i)
+	}
 	var many, long strings.Builder
 	for i := range wire.MaxListed + 1 {
 		many.WriteString(file(fmt.Sprintf("%06d", i)))
@@ -140,7 +165,7 @@ func TestWrongListings(t *testing.T) {
 	} {
 		f := newFake(t)
 		f.grant = "list"
-		f.hook = lists(c.listing)
+		f.hook = lists(c.listing, "")
 		got := runEntries(t, dir+" -> h install -oremove /t ;", Options{Dialer: f})
 		// The directory itself was acknowledged.
 		if e := got.entry(t); got.Hosts[0].Err == nil || e.Installed > 1 || e.Removed+e.Updated+e.Unchanged > 0 || !strings.Contains(got.out, c.told) {
@@ -149,11 +174,26 @@ func TestWrongListings(t *testing.T) {
 		if sent := f.sent("RrDKkCE"); len(sent) > 0 {
 			t.Errorf("%s: it was sent %q", what, sent)
 		}
+
+		// The same of a directory before its turn.
+		f = newFake(t)
+		f.grant = "list"
+		f.hook = lists(subs.String()+"E\n", c.listing)
+		got = runEntries(t, tree+" -> h install -oremove /t ;", Options{Dialer: f})
+		told := strings.ReplaceAll(c.told, dir, tree+"/n000")
+		if e := got.entry(t); got.Hosts[0].Err == nil || e.Installed > 1 || e.Removed+e.Updated+e.Unchanged > 0 || !strings.Contains(got.out, told) {
+			if what != "not what it says" || !strings.Contains(got.out, tree) { // there that comes later
+				t.Errorf("%s, ahead: %s\n%s", what, e.brief(), got.out)
+			}
+		}
+		if sent := f.sent("RrKkE"); len(sent) > 0 {
+			t.Errorf("%s, ahead: it was sent %q", what, sent)
+		}
 	}
 	// It may say that it does not tell.
 	f := newFake(t)
 	f.grant = "list"
-	f.hook = lists(file("n000") + "N\n")
+	f.hook = lists(file("n000")+"N\n", "")
 	got := runEntries(t, dir+" -> h install -oremove /t ;", Options{Dialer: f})
 	if e := got.entry(t); e.Installed != 41 || !got.AsWanted() || len(f.sent("Q")) != 41 {
 		t.Errorf("not told: %s\n%s", e.brief(), got.out)
@@ -176,7 +216,7 @@ func TestListingsBounded(t *testing.T) {
 	}
 	f := newFake(t)
 	f.grant = "list"
-	f.hook = lists(listing.String() + "E\n")
+	f.hook = lists(listing.String()+"E\n", "N\n")
 	got := runEntries(t, dir+" -> h install /t ;", Options{Dialer: f})
 	listed, others := len(f.sent("d")), len(f.sent("D"))
 	if most := maxListings/wire.MaxListedOctets + 1; !got.AsWanted() || listed < 4 || listed > most || listed+others != 9 {
@@ -184,5 +224,67 @@ func TestListingsBounded(t *testing.T) {
 	}
 	if _, asked := slices.BinarySearch(f.sent("Q"), "Qf"); !asked {
 		t.Errorf("asked for %q", f.sent("Q"))
+	}
+}
+
+// TestListingsAhead: no more than a few directories are asked for before their
+// turn, and what may have changed since then is not believed.
+func TestListingsAhead(t *testing.T) {
+	dir := t.TempDir()
+	var subs strings.Builder
+	for i := range 40 {
+		write(t, fmt.Sprintf("%s/d%03d/f", dir, i), "")
+		fmt.Fprintf(&subs, "D0 1 755 root root d%03d\n", i)
+	}
+	const same = "Y0 1000 644 root root f\nE\n"
+	for _, c := range []struct {
+		command, first string
+		entered        []string
+	}{
+		{"install /t ;", same, []string{"t"}},
+		{"install /t ;", "E\n", []string{"t", "d000"}},
+		{"install -osavetargets /t ;", "Y0 1 644 root root f\nE\n", []string{"t", "d000", "d001", "d002", "d003", "d004", "d005", "d006", "d007"}},
+		{"install /t ; special \"x\" ;", "E\n", []string{"t", "d000", "d001", "d002", "d003", "d004", "d005", "d006", "d007"}},
+	} {
+		f := newFake(t)
+		f.grant = "list"
+		answers, waiting, most := []string{c.first}, 0, 0
+		entered := lists(subs.String()+"E\n", "")
+		f.hook = func(f *fake, name string, l wire.Line, conn *wire.Conn) bool {
+			if len(f.levels) > 0 {
+				entered = lists(same, "")
+			}
+			if l.Op != wire.OpListing {
+				return entered(f, name, l, conn)
+			}
+			if waiting++; conn.Buffered() > 0 {
+				return true
+			}
+			for most = max(most, waiting); waiting > 0; waiting-- {
+				if len(answers) == 0 {
+					answers = []string{same}
+				}
+				_, _ = conn.Data().Write([]byte(answers[0]))
+				answers = answers[1:]
+			}
+			return true
+		}
+		got := runEntries(t, dir+" -> h "+c.command, Options{Dialer: f})
+		if e := got.entry(t); !got.AsWanted() || e.Installed+e.Updated+e.Unchanged != 81 {
+			t.Errorf("%s: %s\n%s", c.command, e.brief(), got.out)
+		}
+		var names []string
+		for _, l := range f.sent("dD") {
+			o, err := wire.ParseObject(l[1:])
+			must(t, err)
+			names = append(names, path.Base(o.Name))
+		}
+		names[0] = "t"
+		if most > manyListings || most < 2 {
+			t.Errorf("%s: %d directories were asked for at once", c.command, most)
+		}
+		if len(c.entered) == 2 && !slices.Equal(names, c.entered) || len(names) < len(c.entered) {
+			t.Errorf("%s: entered were %v, want %v", c.command, names, c.entered)
+		}
 	}
 }
