@@ -16,6 +16,7 @@ import (
 // usage is what one run of a client and its servers took.
 type usage struct {
 	wall time.Duration
+	cpu  time.Duration    // of all processes; of a daemon's, once they have ended
 	busy float64          // share of the machine's processors that were not idle
 	peak map[string]int64 // KiB resident, of the largest process by its name
 }
@@ -25,6 +26,7 @@ type usage struct {
 func watch(cmd *exec.Cmd, other int) (usage, error) {
 	u := usage{peak: map[string]int64{}}
 	idle, start := idleTime(), time.Now()
+	daemon := cpuTime(other)
 	if err := cmd.Start(); err != nil {
 		return u, err
 	}
@@ -47,8 +49,18 @@ func watch(cmd *exec.Cmd, other int) (usage, error) {
 	}()
 	err := cmd.Wait()
 	u.wall = time.Since(start)
+	if cmd.ProcessState != nil {
+		u.cpu = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	}
 	close(ended)
 	<-watched
+	if other != 0 {
+		// What a child has used counts once it was waited for.
+		for until := time.Now().Add(time.Second); len(children(other)) > 0 && time.Now().Before(until); {
+			time.Sleep(time.Millisecond)
+		}
+		u.cpu += cpuTime(other) - daemon
+	}
 	u.busy = 1 - float64(idleTime()-idle)/float64(u.wall)/float64(runtime.NumCPU())
 	return u, err
 }
@@ -66,15 +78,23 @@ func (u *usage) look(pid int) {
 	default:
 		u.peak[n] = max(u.peak[n], highWater(pid))
 	}
+	for _, c := range children(pid) {
+		u.look(c)
+	}
+}
+
+// children are those of a process that have not been waited for.
+func children(pid int) (all []int) {
 	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
 	for _, t := range threads {
-		children, _ := os.ReadFile(t)
-		for _, c := range strings.Fields(string(children)) {
+		pids, _ := os.ReadFile(t)
+		for _, c := range strings.Fields(string(pids)) {
 			if n, err := strconv.Atoi(c); err == nil {
-				u.look(n)
+				all = append(all, n)
 			}
 		}
 	}
+	return all
 }
 
 // idleTime is for how long the processors have had nothing to do, together.
@@ -102,6 +122,15 @@ func medianWall(runs []usage) time.Duration {
 	}
 	slices.Sort(w)
 	return w[len(w)/2]
+}
+
+func medianCPU(runs []usage) time.Duration {
+	var c []time.Duration
+	for _, u := range runs {
+		c = append(c, u.cpu)
+	}
+	slices.Sort(c)
+	return c[len(c)/2]
 }
 
 func walls(runs []usage) string {

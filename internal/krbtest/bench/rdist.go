@@ -247,8 +247,8 @@ func (r *rdist) print(results [][]usage) {
 	base := medianWall(results[2]) // rsync
 	for w, way := range r.ways {
 		wall := medianWall(results[w])
-		fmt.Printf("    %-21s %7.3f s, %.2f times rsync   (%s)   peak memory %s\n", way.name, wall.Seconds(),
-			wall.Seconds()/base.Seconds(), walls(results[w]), memory(results[w]))
+		fmt.Printf("    %-21s %7.3f s, %.2f times rsync   (%s)   %.2f s CPU   peak memory %s\n", way.name, wall.Seconds(),
+			wall.Seconds()/base.Seconds(), walls(results[w]), medianCPU(results[w]).Seconds(), memory(results[w]))
 	}
 }
 
