@@ -145,3 +145,46 @@ func TestAheadUnread(t *testing.T) {
 	}
 	close(stuck)
 }
+
+// TestAheadTalkative: a server that says more to each file than a pipe takes,
+// and reads nothing meanwhile, keeps the client from nothing.
+func TestAheadTalkative(t *testing.T) {
+	dir := t.TempDir()
+	const files = 1500
+	for i := range files {
+		write(t, fmt.Sprintf("%s/n%04d", dir, i), strings.Repeat("x", 400))
+	}
+	f := newFake(t)
+	f.grant = wire.ExtAhead
+	f.hook = func(_ *fake, _ string, l wire.Line, conn *wire.Conn) bool {
+		if l.Op != wire.OpAhead {
+			return false
+		}
+		o, err := wire.ParseObject(l.Text)
+		if err != nil {
+			t.Error(err)
+		}
+		_, _ = io.CopyN(io.Discard, conn.Data(), o.Size)
+		if end, err := conn.Read(); err != nil || end.Op != wire.OpAck {
+			t.Errorf("%v, %v", end, err)
+		}
+		_ = conn.Write(wire.OpNote, strings.Repeat("n", 4000))
+		_ = conn.Write(wire.OpAck, "")
+		return true
+	}
+	narrow := dialerFunc(func() (Session, error) {
+		client, server := pipe(t)
+		for _, c := range []net.Conn{client, server} {
+			must(t, c.(*net.UnixConn).SetWriteBuffer(4096))
+		}
+		go func() {
+			defer server.Close()
+			f.serve(server)
+		}()
+		return client, nil
+	})
+	got := runEntries(t, dir+" -> h install /t ;", Options{Dialer: narrow, Timeout: 10 * time.Second})
+	if e := got.entry(t); e.Installed != files+1 || !got.AsWanted() {
+		t.Errorf("%s\n%.2000s", e.brief(), got.out)
+	}
+}

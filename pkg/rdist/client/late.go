@@ -11,10 +11,11 @@ import (
 
 // maxUnread is how many octets of files are sent before an answer is read. They
 // are pushed in parts of pushSize, so that the server is at work on one while we
-// read the next files.
+// read the next files. More than anyPipe goes out behind our back.
 const (
-	maxUnread = 128 << 10
-	pushSize  = 16 << 10
+	maxUnread = 256 << 10
+	pushSize  = 64 << 10
+	anyPipe   = 16 << 10
 )
 
 // pending is a request of which the answer was not read yet.
@@ -71,7 +72,9 @@ func (s *session) postpone(op byte, text string, read func() error, contents ...
 	if err := s.settleTo(maxUnread - size); err != nil {
 		return err
 	}
-	s.unread += size
+	if s.unread += size; s.unread > anyPipe {
+		s.conn.Behind(true)
+	}
 	s.late = append(s.late, pending{size, read})
 	if err := s.post(op, text); err != nil || op != wire.OpAhead {
 		return err
@@ -102,13 +105,6 @@ func (s *session) settle() error { return s.settleTo(0) }
 // settleTo reads answers until no more than so many octets are unanswered.
 func (s *session) settleTo(octets int) error {
 	for len(s.late) > 0 && s.unread > octets {
-		if s.unread > pushSize && s.conn.Buffered() == 0 {
-			// The read that follows would wait until it is sent, which is only
-			// as good as long as any pipe takes it.
-			if err := s.push(); err != nil {
-				return err
-			}
-		}
 		first := s.late[0]
 		s.late[0] = pending{}
 		s.late = s.late[1:]
@@ -116,6 +112,9 @@ func (s *session) settleTo(octets int) error {
 		if err := first.read(); err != nil {
 			return err
 		}
+	}
+	if s.unread <= anyPipe {
+		s.conn.Behind(false)
 	}
 	return nil
 }

@@ -15,7 +15,7 @@ type pusher struct {
 
 	mu      sync.Mutex
 	changed *sync.Cond
-	push    bool   // the next write need not be waited for
+	push    bool   // writes are not waited for
 	running bool   // a goroutine sends what waits
 	waiting []byte // to be sent
 	spare   []byte
@@ -99,22 +99,21 @@ func (p *pusher) giveUp(err error) {
 	}
 }
 
-// Push has what was written sent while the caller goes on. So a peer that waits
-// for its answers to be read, and takes nothing meanwhile, does not keep the
-// caller from reading them, as long as less than 512 KiB are under way; a
-// failure is the error of a later call. Until all is sent, what is written
-// further goes the same way; Flush waits for it.
-func (c *Conn) Push() error {
+// Behind says whether what is written from now on is sent while the caller goes
+// on. So a peer that waits for its answers to be read, and takes nothing
+// meanwhile, does not keep the caller from reading them, as long as less than
+// 512 KiB are under way. A failure is the error of a later call. What comes
+// behind something that is under way goes the same way; Flush waits for all.
+func (c *Conn) Behind(on bool) {
 	c.out.mu.Lock()
-	c.out.push = true
+	c.out.push = on
 	c.out.mu.Unlock()
-	err := c.w.Flush()
-	c.out.mu.Lock()
-	c.out.push = false
-	c.out.mu.Unlock()
-	return err
 }
 
-// Wait waits until nothing is under way that was pushed. It ends with the
+// Push has sent what was written. Unlike Flush it does not wait for what is sent
+// behind the caller's back.
+func (c *Conn) Push() error { return c.w.Flush() }
+
+// Wait waits until nothing is under way. It ends with the
 // stream, however that ends.
 func (c *Conn) Wait() { c.out.wait() }

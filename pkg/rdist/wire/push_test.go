@@ -14,10 +14,14 @@ import (
 func TestPush(t *testing.T) {
 	here, there := net.Pipe() // takes nothing that is not read
 	c := NewConn(here, time.Minute)
+	c.Behind(true)
 	long := strings.Repeat("x", MaxWrite)
-	for range 40 { // more than the buffer
+	for i := range 40 { // more than the buffer, which is also sent when it is full
 		if err := c.Write('Q', long); err != nil {
 			t.Fatal(err)
+		}
+		if i > 20 {
+			continue
 		}
 		if err := c.Push(); err != nil {
 			t.Fatal(err)
@@ -27,6 +31,7 @@ func TestPush(t *testing.T) {
 	if l, err := c.Read(); err != nil || l.Text != "told" {
 		t.Fatalf("%v, %v", l, err)
 	}
+	c.Behind(false) // what was begun goes on
 	if err := c.Write('E', ""); err != nil {
 		t.Fatal(err)
 	}
@@ -50,6 +55,7 @@ func TestPush(t *testing.T) {
 func TestPushFails(t *testing.T) {
 	here, there := net.Pipe()
 	c := NewConn(here, 50*time.Millisecond)
+	c.Behind(true)
 	write := func() error {
 		if err := c.Write('Q', ""); err != nil {
 			return err
@@ -72,6 +78,7 @@ func TestPushFails(t *testing.T) {
 	here, there = net.Pipe()
 	there.Close()
 	c = NewConn(here, time.Minute)
+	c.Behind(true)
 	_ = write()
 	c.Wait()
 	if err := c.Flush(); !errors.Is(err, io.ErrClosedPipe) {
