@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -88,5 +89,37 @@ func TestListBounds(t *testing.T) {
 			t.Errorf("%d names: %d lines of %d octets, the last one %q, %v", c.n, len(got), octets, last, err)
 		}
 		must(t, os.RemoveAll(d))
+	}
+}
+
+// TestListRace: somebody makes directories links to the outside while they are
+// listed. What is there is never told.
+func TestListRace(t *testing.T) {
+	s := newSite(t)
+	s.o.Extensions = true
+	must(t, os.MkdirAll(filepath.Join(s.root, "d", "sub"), 0o755))
+	before := snapshot(t, s.outside)
+	stop := make(chan struct{})
+	var swapper sync.WaitGroup
+	swapper.Go(func() { swap(filepath.Join(s.root, "d"), filepath.Join(s.home, "aside"), s.outside, stop) })
+	listed := 0
+	for range 200 {
+		got, _ := s.talk(t, "cXlist\nT0 "+s.root+"\nLd\nLd/sub\nd0 0755 0 0 0 root root d\nLsub\nd0 0755 0 0 0 root root sub\n\x02\n")
+		for _, line := range got {
+			if strings.HasSuffix(line, " secret") {
+				t.Fatalf("the outside is told: %q", got)
+			}
+			if strings.HasSuffix(line, " sub") {
+				listed++
+			}
+		}
+	}
+	close(stop)
+	swapper.Wait()
+	if after := snapshot(t, s.outside); after != before {
+		t.Errorf("before\n%s\nafter\n%s", before, after)
+	}
+	if listed == 0 {
+		t.Error("the directory was never listed")
 	}
 }
