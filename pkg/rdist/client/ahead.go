@@ -38,6 +38,11 @@ func (q *queue) visitAll() error {
 		if err := q.visit(it, q.opts); err != nil {
 			return err
 		}
+		left, err := q.take(it) // of a directory that was not gone into
+		if err != nil {
+			return err
+		}
+		q.forget(left)
 		q.objects++
 		q.progress(Looked, it.path)
 		if err := q.goOn(); err != nil {
