@@ -57,7 +57,7 @@ func startSSHD(t *testing.T, dir string, n *krbtest.Node) (port int) {
 	conf := filepath.Join(dir, "sshd_config")
 	ok(t, os.WriteFile(conf, fmt.Appendf(nil, "Port %d\nListenAddress 127.0.0.1\nHostKey %s\nPidFile none\nUsePAM no\nPermitRootLogin yes\n"+
 		"AuthenticationMethods gssapi-with-mic\nGSSAPIAuthentication yes\nGSSAPIStrictAcceptorCheck no\nGSSAPICleanupCredentials yes\n"+
-		"PrintMotd no\nUseDNS no\nLogLevel VERBOSE\n", port, key), 0o600))
+		"PrintMotd no\nUseDNS no\nLogLevel VERBOSE\nSetEnv HOME=%s\n", port, key, dir), 0o600))
 	sshd := must(krbtest.LookPath("sshd"))(t)
 	must(n.StartDaemon(port, "unshare", "--mount", "sh", "-c",
 		`mount -t tmpfs tmpfs /run && mkdir -m 755 /run/sshd && exec "$0" "$@"`, sshd, "-D", "-e", "-f", conf))(t)

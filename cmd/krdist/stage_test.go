@@ -73,7 +73,8 @@ func (s *stage) command(ctx context.Context, verb []string, distfile string, arg
 	cmd := exec.CommandContext(ctx, ourKrdist(), slices.Concat(verb, []string{"-f", "-"}, s.args, args)...)
 	cmd.Dir = s.dir
 	if cmd.Env = s.env; cmd.Env == nil {
-		cmd.Env = os.Environ()
+		// A journal that all tests share would tell one of another's sessions.
+		cmd.Env = append(os.Environ(), "HOME="+s.dir)
 	}
 	cmd.Stdin = strings.NewReader(s.expand(distfile))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

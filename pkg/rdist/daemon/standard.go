@@ -8,6 +8,7 @@ import (
 	"log/syslog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -42,7 +43,7 @@ func RunStandard(debug bool, stderr io.Writer) int {
 	// not there was no hindrance to the remote shell.
 	_ = os.Chdir(a.Home)
 	err = server.Serve(ctx, standard{in, out}, server.Options{
-		Special: true, Account: *a, HostName: hostName(), Log: log, Extensions: true,
+		Special: true, Account: *a, Journal: ownHome(), HostName: hostName(), Log: log, Extensions: true,
 	})
 	var failed *server.Failed
 	switch {
@@ -86,6 +87,17 @@ func ownAccount() (*server.Account, error) {
 	}
 	groups, err := unix.Getgroups()
 	return &server.Account{Name: a.Name, Home: a.Home, UID: uid, GID: os.Getegid(), Groups: groups}, err
+}
+
+// ownHome is what the environment says is the home directory, if it belongs to
+// this account, as after su or sudo it need not.
+func ownHome() string {
+	home := os.Getenv("HOME")
+	var st unix.Stat_t
+	if !filepath.IsAbs(home) || unix.Stat(home, &st) != nil || int(st.Uid) != os.Geteuid() {
+		return ""
+	}
+	return home
 }
 
 // standard is standard input and output.

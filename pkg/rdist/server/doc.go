@@ -149,7 +149,7 @@
 // commit makes one more line of it durable, and then the update is done. It is the
 // file .rdist-journal, or .rdist-journal.1 to .15 for sessions at the same time,
 // in the granted directory, or in the one that holds a granted file; where
-// everything is granted, in the account's home directory. It is there while a
+// everything is granted, in Options.Journal. It is there while a
 // session lives that has written something, and its lock tells that.
 //
 // A session that begins looks there for journals that nobody holds. What was not

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -52,13 +53,13 @@ type journal struct {
 
 // journalPlaces opens the directories in which journals are looked for and made:
 // each root, or the directory that it is, or will be, in; where everything is
-// granted the account's home directory.
+// granted Options.Journal.
 func (s *session) journalPlaces() (places []*dir) {
 	seen := map[[2]uint64]bool{}
 	for _, r := range s.roots {
 		way := r.prefix
 		if len(r.alias[0]) == 0 {
-			way = s.home
+			way = s.journalHome()
 		}
 		d, err := r.from.child(".")
 		for _, name := range way {
@@ -88,6 +89,14 @@ func (s *session) journalPlaces() (places []*dir) {
 		places = append(places, d)
 	}
 	return places
+}
+
+// journalHome is where the journal is if everything is granted, without links.
+func (s *session) journalHome() []string {
+	if s.o.Journal == "" {
+		return s.home
+	}
+	return withoutLinks(filepath.Clean("/" + s.o.Journal))
 }
 
 // openJournal makes the session's journal, once.

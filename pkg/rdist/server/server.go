@@ -46,6 +46,10 @@ type Options struct {
 	Special bool // special and cmdspecial commands may be run
 	Account Account
 
+	// Journal is the directory of the journal where everything is granted.
+	// Empty: the account's home directory.
+	Journal string
+
 	HostName string // short, for messages
 	// Log records what is done. The client may change its options but for
 	// the file, so it is of this session alone. nil: no record.

@@ -111,10 +111,16 @@ func (s *session) expand(name string) (string, error) {
 func (s *session) findHome() {
 	home := filepath.Clean("/" + s.o.Account.Home)
 	s.homeAlias = components(home)
-	s.home = s.homeAlias
-	if real, err := filepath.EvalSymlinks(home); err == nil {
-		s.home = components(real)
+	s.home = withoutLinks(home)
+}
+
+// withoutLinks takes an absolute name apart once its links are resolved. One
+// that does not exist stays as it is.
+func withoutLinks(name string) []string {
+	if real, err := filepath.EvalSymlinks(name); err == nil {
+		name = real
 	}
+	return components(name)
 }
 
 // leave ends the innermost directory.
