@@ -25,10 +25,16 @@ func (f *File) pageIn(n uint32, buf []byte) (page, error) {
 	if n < rootPage || n >= f.pages {
 		return p, f.corrupt(n, 0, fmt.Sprintf("there is no such page: the file has %d", f.pages))
 	}
-	var err error
-	if p.data, err = f.read(n, buf); err != nil {
+	data, err := f.read(n, buf)
+	if err != nil {
 		return p, err
 	}
+	return f.parsePage(n, data)
+}
+
+// parsePage checks the header of page n, of which data are the bytes.
+func (f *File) parsePage(n uint32, data []byte) (page, error) {
+	p := page{file: f, number: n, data: data}
 	if at := p.u32(pageNumber); at != n {
 		return p, p.fault(pageNumber, fmt.Sprintf("the page says that it is page %d", at))
 	}

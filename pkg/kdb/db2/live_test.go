@@ -1,0 +1,447 @@
+package db2
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/kprop/kprop/internal/osutil"
+	"github.com/kprop/kprop/pkg/dump"
+)
+
+// realm is a dump of users, of whom every 50th has a record on overflow pages.
+// Their lockout data are at random. Names are from the first to the last but one.
+func realm(t testing.TB, r *rand.Rand, first, last int) []byte { return realmOf(t, r, first, last, 50) }
+
+// realmOf is realm with a record on overflow pages for every so many.
+func realmOf(t testing.TB, r *rand.Rand, first, last, every int) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	w, err := dump.NewWriter(&out, dump.Header{Version: dump.Version7})
+	ok(t, err)
+	for i := first; i < last; i++ {
+		p := dump.Principal{
+			Name:        fmt.Appendf(nil, "user%07d@KPROP.TEST", i),
+			LastSuccess: r.Uint32N(3), LastFailed: r.Uint32N(3), FailAuthCount: int32(r.Uint32N(3)),
+			TL: []dump.TL{{Type: 2, Data: []byte("\x01\x00\x00\x00root@KPROP.TEST\x00")}},
+		}
+		p.TL = append(p.TL, dump.TL{Type: 999, Data: make([]byte, 140)})
+		if i%every == 0 {
+			p.TL = append(p.TL, dump.TL{Type: 1000, Data: make([]byte, 2000+i%7000)})
+		}
+		ok(t, w.WritePrincipal(&p))
+	}
+	ok(t, w.Flush())
+	return out.Bytes()
+}
+
+func ok(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// place is a database and its lock files.
+func place(t testing.TB, path string, text []byte) {
+	t.Helper()
+	build(t, path, text)
+	for _, suffix := range []string{LockSuffix, PolicyLockSuffix} {
+		ok(t, os.WriteFile(path+suffix, nil, 0o600))
+	}
+}
+
+func build(t testing.TB, path string, text []byte) {
+	t.Helper()
+	b, err := NewBuilder(path, BuildOptions{})
+	ok(t, err)
+	_, err = b.Write(text)
+	ok(t, err)
+	_, err = b.Finish()
+	ok(t, err)
+}
+
+// lockouts are the lockout data by name, and rest all else.
+func lockouts(t testing.TB, path string) (data map[string]string, rest map[string]string) {
+	t.Helper()
+	mem, err := os.ReadFile(path)
+	ok(t, err)
+	r, err := OpenRecordsBytes(mem, path)
+	ok(t, err)
+	data, rest = map[string]string{}, map[string]string{}
+	for _, rec := range records(t, r) {
+		data[string(rec.key)] = string(rec.data[recSuccess:recTLCount])
+		clear(rec.data[recSuccess:recTLCount])
+		rest[string(rec.key)] = string(rec.data)
+	}
+	return data, rest
+}
+
+// kept wants those of the live database in the staged one, where it has the
+// principal, and nothing else of it changed.
+func kept(t testing.TB, live, staged string, before, restBefore map[string]string) (principals int) {
+	t.Helper()
+	want, _ := lockouts(t, live)
+	got, rest := lockouts(t, staged)
+	if len(rest) != len(restBefore) {
+		t.Fatalf("%d principals, before %d", len(rest), len(restBefore))
+	}
+	for name := range got {
+		w, both := want[name]
+		if !both {
+			w = before[name]
+		}
+		if got[name] != w {
+			t.Errorf("%q has %x, want %x (in both: %v)", name, got[name], w, both)
+		}
+		if rest[name] != restBefore[name] {
+			t.Errorf("%q was changed elsewhere", name)
+		}
+		if both {
+			principals++
+		}
+	}
+	return principals
+}
+
+// exclusively runs f under the locks, as a program of MIT's that writes.
+func exclusively(t testing.TB, live string, f func()) {
+	t.Helper()
+	locks, err := Lock(context.Background(), live, osutil.Exclusive)
+	ok(t, err)
+	defer locks.Unlock()
+	f()
+}
+
+// login changes a principal as a KDC does.
+func login(t testing.TB, live, name string, value uint32) {
+	t.Helper()
+	p, err := OpenPatch(live)
+	ok(t, err)
+	defer p.Close()
+	data := make([]byte, recHead)
+	binary.LittleEndian.PutUint32(data[recSuccess:], value)
+	binary.LittleEndian.PutUint32(data[recFailCount:], value)
+	ok(t, p.set([]byte(name+"\x00"), data))
+	ok(t, p.Flush())
+	if p.Patched() != 1 {
+		t.Errorf("%q was not patched", name)
+	}
+}
+
+func carryAll(t testing.TB, l *Live, p *Patch, live string) {
+	t.Helper()
+	ok(t, l.Carry(context.Background(), p))
+	for {
+		var done bool
+		exclusively(t, live, func() {
+			var err error
+			done, err = l.CarryRest(p, false)
+			ok(t, err)
+		})
+		if done {
+			return
+		}
+		ok(t, l.Carry(context.Background(), p))
+	}
+}
+
+func TestCarry(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for _, c := range [][4]int{{0, 0, 0, 0}, {0, 5, 0, 0}, {0, 0, 0, 5}, {0, 1, 0, 1}, {0, 60, 30, 90}, {0, 4000, 0, 4000}, {1000, 9000, 0, 5000}, {0, 3000, 2990, 6000}} {
+		t.Run(fmt.Sprint(c), func(t *testing.T) {
+			dir := t.TempDir()
+			live, staged := filepath.Join(dir, "principal"), filepath.Join(dir, "staged")
+			place(t, live, realm(t, r, c[0], c[1]))
+			build(t, staged, realm(t, r, c[2], c[3]))
+			before, rest := lockouts(t, staged)
+			l := NewLive(live)
+			ok(t, l.Look(context.Background()))
+			p, err := OpenPatch(staged)
+			ok(t, err)
+			defer p.Close()
+			carryAll(t, l, p, live)
+			ok(t, p.Sync())
+			both := kept(t, live, staged, before, rest)
+			if want := max(0, min(c[1], c[3])-max(c[0], c[2])); both != want {
+				t.Errorf("%d principals are in both, want %d", both, want)
+			}
+			if most := 26 * both / 27; p.Patched() < most-both/20 || p.Patched() > both {
+				t.Errorf("%d of %d were patched", p.Patched(), both)
+			}
+			if c := l.Changes(); c != nil {
+				t.Errorf("changes that nobody made: %+v", c)
+			}
+		})
+	}
+}
+
+// TestCarryOfHash: a live database in the order of its buckets, for a new one in
+// that of the names.
+func TestCarryOfHash(t *testing.T) {
+	dir := t.TempDir()
+	live, staged := filepath.Join(dir, "principal"), filepath.Join(dir, "staged")
+	ok(t, os.WriteFile(live, contents(t, "principal.hash"), 0o600))
+	for _, suffix := range []string{LockSuffix, PolicyLockSuffix} {
+		ok(t, os.WriteFile(live+suffix, nil, 0o600))
+	}
+	ok(t, os.WriteFile(staged, contents(t, "principal.loaded"), 0o600))
+	p, err := OpenPatch(staged)
+	ok(t, err)
+	defer p.Close()
+	names, _ := lockouts(t, staged)
+	for name := range names {
+		ok(t, p.set([]byte(name), bytes.Repeat([]byte{7}, recHead)))
+	}
+	ok(t, p.Flush())
+	before, rest := lockouts(t, staged)
+	l := NewLive(live)
+	ok(t, l.Look(context.Background()))
+	carryAll(t, l, p, live)
+	if both := kept(t, live, staged, before, rest); both != len(names) || both < 40 {
+		t.Errorf("%d principals", both)
+	}
+	if c := l.Changes(); c != nil {
+		t.Errorf("changes that nobody made: %+v", c)
+	}
+}
+
+// TestCarryDuringLogins: nothing of what is written until the locks are had is
+// missed, whatever was being read meanwhile.
+func TestCarryDuringLogins(t *testing.T) {
+	dir := t.TempDir()
+	live := filepath.Join(dir, "principal")
+	r := rand.New(rand.NewPCG(3, 4))
+	const users = 3000
+	place(t, live, realm(t, r, 0, users))
+	staged := filepath.Join(dir, "staged")
+	text := realm(t, r, 0, users)
+	for round := range uint32(5) {
+		build(t, staged, text)
+		before, rest := lockouts(t, staged)
+		stop := make(chan struct{})
+		var wg sync.WaitGroup
+		logins := 0
+		wg.Go(func() {
+			for n := 10 + round<<24; ; n++ { // never twice the same
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				exclusively(t, live, func() { login(t, live, fmt.Sprintf("user%07d@KPROP.TEST", r.IntN(users)), n) })
+				logins++
+			}
+		})
+		l := NewLive(live)
+		ok(t, l.Look(context.Background()))
+		p, err := OpenPatch(staged)
+		ok(t, err)
+		ok(t, l.Carry(context.Background(), p))
+		exclusively(t, live, func() {
+			done, err := l.CarryRest(p, false)
+			ok(t, err)
+			if !done {
+				t.Error("more than a few leaves have changed")
+			}
+			kept(t, live, staged, before, rest)
+			if c := l.Changes(); c != nil {
+				t.Errorf("a login was taken for more: %+v", c)
+			}
+		})
+		close(stop)
+		wg.Wait()
+		if logins == 0 {
+			t.Error("nobody has logged in")
+		}
+		ok(t, p.Close())
+		ok(t, os.Remove(staged))
+		ok(t, os.Remove(staged+PolicySuffix))
+	}
+}
+
+// TestCarryInOneTick: a write in the same tick of the kernel's clock as the last
+// look is not missed, though the times of the file may stay as they are. Since
+// Linux 6.13 they do not; that is made up for.
+func TestCarryInOneTick(t *testing.T) {
+	dir := t.TempDir()
+	live, staged := filepath.Join(dir, "principal"), filepath.Join(dir, "staged")
+	r := rand.New(rand.NewPCG(5, 6))
+	place(t, live, realm(t, r, 0, 30))
+	build(t, staged, realm(t, r, 0, 30))
+	before, rest := lockouts(t, staged)
+	p, err := OpenPatch(staged)
+	ok(t, err)
+	defer p.Close()
+	l := NewLive(live)
+	same := 0
+	for n := uint32(10); n < 310; n++ {
+		login(t, live, "user0000007@KPROP.TEST", n)
+		ok(t, l.round(context.Background(), p.set)) // without the wait of Carry
+		sameTick := !l.current
+		login(t, live, "user0000008@KPROP.TEST", n)
+		if sameTick {
+			st, err := os.Stat(live)
+			ok(t, err)
+			l.at = identityOf(st)
+			same++
+		}
+		_, err = l.CarryRest(p, true)
+		ok(t, err)
+		if t.Failed() {
+			break
+		}
+	}
+	kept(t, live, staged, before, rest)
+	if same < 30 {
+		t.Errorf("only %d of 300 looks were in the tick of a write", same)
+	}
+}
+
+func TestChanges(t *testing.T) {
+	const users = 2000
+	r := rand.New(rand.NewPCG(7, 8))
+	text := realm(t, r, 0, users)
+	for _, c := range []struct {
+		name   string
+		change func(t *testing.T, live string)
+		want   string
+	}{
+		{"a login", func(t *testing.T, live string) { login(t, live, "user0000042@KPROP.TEST", 9) }, ""},
+		{"the same again", func(t *testing.T, live string) {
+			build(t, live+"2", realm(t, rand.New(rand.NewPCG(9, 9)), 0, users))
+			ok(t, os.Rename(live+"2", live))
+		}, ""},
+		{"modified", func(t *testing.T, live string) { modify(t, live, "user0000042@KPROP.TEST", time.Now()) }, "modified user0000042@KPROP.TEST"},
+		{"modified, clock behind", func(t *testing.T, live string) { modify(t, live, "user0000042@KPROP.TEST", time.Unix(9, 0)) }, "modified "},
+		{"another load", func(t *testing.T, live string) {
+			build(t, live+"2", realm(t, r, 1, users))
+			ok(t, os.Rename(live+"2", live))
+		}, "replaced"},
+		{"removed", func(t *testing.T, live string) { ok(t, os.Remove(live)) }, "replaced"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			live := filepath.Join(t.TempDir(), "principal")
+			place(t, live, text)
+			l := NewLive(live)
+			ok(t, l.Look(context.Background()))
+			c.change(t, live)
+			exclusively(t, live, func() {
+				_, err := l.CarryRest(nil, true)
+				ok(t, err)
+			})
+			got := ""
+			switch found := l.Changes(); {
+			case found == nil:
+			case found.Replaced:
+				got = "replaced"
+			default:
+				got = "modified " + strings.Join(found.Names, ", ")
+			}
+			if got != c.want {
+				t.Errorf("%q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+// modify changes attributes and the time of the modification in place.
+func modify(t *testing.T, live, name string, at time.Time) {
+	t.Helper()
+	mem, err := os.ReadFile(live)
+	ok(t, err)
+	f, err := OpenBytes(mem, live)
+	ok(t, err)
+	data, err := f.Search([]byte(name + "\x00"))
+	ok(t, err)
+	data[recAttributes] ^= 1
+	i := bytes.Index(data, []byte("root@KPROP.TEST"))
+	binary.LittleEndian.PutUint32(data[i-4:], uint32(at.Unix()))
+	w, err := os.OpenFile(live, os.O_WRONLY, 0)
+	ok(t, err)
+	defer w.Close()
+	_, err = w.Write(mem)
+	ok(t, err)
+}
+
+func TestLookAtDamage(t *testing.T) {
+	live := filepath.Join(t.TempDir(), "principal")
+	place(t, live, realm(t, rand.New(rand.NewPCG(1, 1)), 0, 500))
+	good, err := os.ReadFile(live)
+	ok(t, err)
+	r := rand.New(rand.NewPCG(2, 1))
+	unreadables := 0
+	for range 150 {
+		bad := bytes.Clone(good)
+		for range 1 + r.IntN(30) {
+			bad[r.IntN(len(bad)/4096)*4096+r.IntN(40)] = byte(r.Uint32())
+		}
+		if r.IntN(5) == 0 {
+			bad = bad[:r.IntN(len(bad))]
+		}
+		ok(t, os.WriteFile(live, bad, 0o600))
+		l := NewLive(live)
+		err := l.Look(context.Background())
+		if err != nil && !errors.As(err, new(*UnreadableError)) {
+			t.Fatalf("%v", err)
+		}
+		if err != nil {
+			unreadables++
+		}
+		if c := l.Changes(); c != nil {
+			t.Errorf("%+v", c)
+		}
+	}
+	if unreadables < 40 {
+		t.Errorf("only %d were unreadable", unreadables)
+	}
+}
+
+func BenchmarkCarry(b *testing.B) {
+	const users = 300_000
+	dir := b.TempDir()
+	live, staged := filepath.Join(dir, "principal"), filepath.Join(dir, "staged")
+	r := rand.New(rand.NewPCG(1, 2))
+	place(b, live, realmOf(b, r, 0, users, 10_000))
+	build(b, staged, realmOf(b, r, 0, users, 10_000))
+	st, _ := os.Stat(live)
+	for _, what := range []string{"look", "carry", "again", "rest"} {
+		b.Run(what, func(b *testing.B) {
+			b.SetBytes(st.Size())
+			for b.Loop() {
+				l := NewLive(live)
+				p, err := OpenPatch(staged)
+				ok(b, err)
+				b.StopTimer()
+				if what != "look" && what != "carry" {
+					ok(b, l.Carry(context.Background(), p))
+				}
+				b.StartTimer()
+				switch what {
+				case "look":
+					ok(b, l.Look(context.Background()))
+				case "carry":
+					ok(b, l.Carry(context.Background(), p))
+				case "again":
+					ok(b, l.round(context.Background(), p.set))
+				case "rest":
+					l.current = false
+					_, err := l.CarryRest(p, true)
+					ok(b, err)
+				}
+				b.StopTimer()
+				p.Close()
+				b.StartTimer()
+			}
+		})
+	}
+}
