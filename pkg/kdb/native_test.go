@@ -104,7 +104,7 @@ func TestNativeDumpFails(t *testing.T) {
 		})
 		_, err := native.Dump(context.Background(), file)
 		osutil.Fault = nil
-		if *steps < n {
+		if int(steps.Load()) < n {
 			if err != nil || n < 6 {
 				t.Errorf("%d steps: %v", n-1, err)
 			}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
@@ -19,14 +20,19 @@ import (
 // Database, under a name of its own, and Promote then puts complete and durable
 // files in place (5.5):
 //
-//	NewStaging, load into Database, SyncDatabase(Database()), look into it, Promote, Close
+//	NewStaging, Watch, load into Database, SyncDatabase(Database()), Prepare, look into it, Promote, Close
+//
+// The load is one by kdb5_util, or a [db2.Builder], which makes the files durable
+// itself. Watch and Prepare may be left out.
 //
 // At any moment the live database is the old or the new one, whoever is killed.
 // There is one Staging of a database at a time on a host. It is for one
 // goroutine.
 type Staging struct {
-	live string
-	lock *os.File
+	live     string
+	lock     *os.File
+	watch    *watch // nil: not asked for
+	prepared bool
 }
 
 // Names beside the database D. MIT's programs use none of them but those that
@@ -107,16 +113,22 @@ func (s *Staging) Close() error {
 	if s.lock == nil {
 		return nil
 	}
+	if s.watch != nil {
+		s.watch.close()
+	}
 	err := s.clear()
 	s.lock.Close()
 	s.lock = nil
 	return err
 }
 
-// clear removes everything that has keys first.
+// clear removes everything that has keys first. A db2.Builder that was killed as it
+// made a temporary file may have left that, empty.
 func (s *Staging) clear() error {
-	var errs []error
-	for _, path := range append([]string{s.live + formerSuffix, s.live + stagedPolicies}, s.files()...) {
+	paths := append([]string{s.live + formerSuffix, s.live + stagedPolicies}, s.files()...)
+	sorts, err := filepath.Glob(globQuoted(s.Database()) + "*.sort-*")
+	errs := []error{err}
+	for _, path := range append(paths, sorts...) {
 		errs = append(errs, remove(path))
 	}
 	return errors.Join(errs...)
@@ -175,33 +187,6 @@ func rename(from, to string) error {
 	return os.Rename(from, to)
 }
 
-// Promote puts the staged database, which must be complete and durable, in the
-// place of the live one, and makes that durable. If it fails, the former database is
-// live, unless the error is a *NotDurableError: then the new one is. It waits until
-// ctx ends for programs that hold MIT's locks, as a dump does, and holds them for
-// two renames.
-func (s *Staging) Promote(ctx context.Context) error {
-	if !exists(s.Database()) || !exists(s.Database()+db2.PolicySuffix) {
-		return fmt.Errorf("%s was not made", s.Database())
-	}
-	live, err := db2.Lock(ctx, s.live, osutil.Exclusive)
-	if err != nil {
-		return err
-	}
-	err = s.swap()
-	if err == nil {
-		live.Touch()
-	}
-	live.Unlock()
-	if err != nil {
-		return err
-	}
-	if err := syncDir(s.live); err != nil {
-		return &NotDurableError{Database: s.live, Err: err}
-	}
-	return nil
-}
-
 // NotDurableError says that the new database is live, but that a power cut may
 // bring back the former one.
 type NotDurableError struct {
@@ -214,32 +199,3 @@ func (e *NotDurableError) Error() string {
 }
 
 func (e *NotDurableError) Unwrap() error { return e.Err }
-
-// swap renames under the locks. The former principals keep a second name, so
-// that there is a way back if the last step fails.
-func (s *Staging) swap() error {
-	undo := func() error { return os.Rename(s.live+formerSuffix, s.live) }
-	switch err := link(s.live, s.live+formerSuffix); {
-	case errors.Is(err, fs.ErrNotExist):
-		undo = func() error { return os.Rename(s.live, s.Database()) }
-	case err != nil:
-		return err
-	}
-	if err := rename(s.Database()+db2.PolicySuffix, s.live+stagedPolicies); err != nil {
-		return err
-	}
-	if err := rename(s.Database(), s.live); err != nil {
-		return err
-	}
-	if err := rename(s.live+stagedPolicies, s.live+db2.PolicySuffix); err != nil {
-		return errors.Join(err, undo())
-	}
-	return nil
-}
-
-func link(from, to string) error {
-	if err := osutil.Step("link", to); err != nil {
-		return err
-	}
-	return os.Link(from, to)
-}

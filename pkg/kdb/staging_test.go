@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,17 +24,20 @@ import (
 // other policies, so that a mixture would be noticed.
 type stagingRealm struct {
 	t        *testing.T
+	native   bool // loads by package db2, else by kdb5_util
 	dir      string
 	util     Util
 	live     string
 	old, new string // texts of dumps
 }
 
-func newStagingRealm(t *testing.T) *stagingRealm {
+func newStagingRealm(t *testing.T) *stagingRealm { return newStagingRealmOf(t, false) }
+
+func newStagingRealmOf(t *testing.T, native bool) *stagingRealm {
 	t.Helper()
 	krbtest.Require(t, "kdb5_util", "kadmin.local")
 	dir := t.TempDir()
-	r := &stagingRealm{t: t, dir: dir, live: filepath.Join(dir, "principal")}
+	r := &stagingRealm{t: t, native: native, dir: dir, live: filepath.Join(dir, "principal")}
 	path, err := krbtest.LookPath("kdb5_util")
 	must(t, err)
 	r.util = Util{Path: path, Realm: "KDB.EXAMPLE", Env: []string{
@@ -85,6 +89,10 @@ func (r *stagingRealm) reset() {
 // stage does what a load does.
 func (r *stagingRealm) stage() error {
 	ctx := context.Background()
+	if r.native {
+		_, err := r.load(LoadOptions{Watch: WatchOptions{KeepLockout: true}})
+		return err
+	}
 	s, err := NewStaging(ctx, r.live)
 	if err != nil {
 		return err
@@ -98,7 +106,8 @@ func (r *stagingRealm) stage() error {
 	if err := SyncDatabase(s.Database()); err != nil {
 		return err
 	}
-	return s.Promote(ctx)
+	_, err = s.Promote(ctx)
+	return err
 }
 
 // leftovers are the files that a Staging makes, but for its lock.
@@ -114,12 +123,23 @@ func (r *stagingRealm) leftovers() []string {
 	return left
 }
 
-// only makes the n-th step, from 1, fail or end in do. It counts the steps.
-func only(n int, do func(op, path string) error) (steps *int) {
-	steps = new(int)
+// load replaces the live database by the new one natively.
+func (r *stagingRealm) load(o LoadOptions) (*Loaded, error) {
+	f, err := os.Open(filepath.Join(r.dir, "new"))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	o.Verify.Realm = "KDB.EXAMPLE"
+	return LoadDB2(context.Background(), r.live, f, o)
+}
+
+// only makes the n-th step, from 1, fail or end in do. It counts the steps, of
+// which some come in one order or another.
+func only(n int, do func(op, path string) error) (steps *atomic.Int64) {
+	steps = new(atomic.Int64)
 	osutil.Fault = func(op, path string) error {
-		*steps++
-		if *steps == n {
+		if steps.Add(1) == int64(n) {
 			return do(op, path)
 		}
 		return nil
@@ -127,8 +147,16 @@ func only(n int, do func(op, path string) error) (steps *int) {
 	return steps
 }
 
-func TestStaging(t *testing.T) {
-	r := newStagingRealm(t)
+// engines runs a test for both ways to make a database.
+func engines(t *testing.T, test func(t *testing.T, native bool)) {
+	t.Run("kdb5_util", func(t *testing.T) { test(t, false) })
+	t.Run("db2", func(t *testing.T) { test(t, true) })
+}
+
+func TestStaging(t *testing.T) { engines(t, testStaging) }
+
+func testStaging(t *testing.T, native bool) {
+	r := newStagingRealmOf(t, native)
 	locks := map[string]uint64{}
 	for _, suffix := range []string{db2.LockSuffix, db2.PolicyLockSuffix} {
 		locks[suffix] = inode(t, r.live+suffix)
@@ -156,8 +184,10 @@ func inode(t *testing.T, path string) uint64 {
 }
 
 // TestStagingFirst: without a live database.
-func TestStagingFirst(t *testing.T) {
-	r := newStagingRealm(t)
+func TestStagingFirst(t *testing.T) { engines(t, testStagingFirst) }
+
+func testStagingFirst(t *testing.T, native bool) {
+	r := newStagingRealmOf(t, native)
 	for _, suffix := range []string{"", db2.PolicySuffix, db2.PolicyLockSuffix, db2.LockSuffix} {
 		must(t, os.Remove(r.live+suffix))
 	}
@@ -169,15 +199,17 @@ func TestStagingFirst(t *testing.T) {
 
 // TestStagingFails: a step that fails leaves the old database, or the new one
 // if only its durability is in doubt.
-func TestStagingFails(t *testing.T) {
-	r := newStagingRealm(t)
+func TestStagingFails(t *testing.T) { engines(t, testStagingFails) }
+
+func testStagingFails(t *testing.T, native bool) {
+	r := newStagingRealmOf(t, native)
 	t.Cleanup(func() { osutil.Fault = nil })
 	for _, no := range []unix.Errno{unix.EIO, unix.ENOSPC} {
 		for n, steps := 1, 1; n <= steps; n++ {
 			var failed string
 			count := only(n, func(op, path string) error { failed = op + " " + filepath.Base(path); return no })
 			err := r.stage()
-			steps = *count
+			steps = int(count.Load())
 			osutil.Fault = nil
 			want := r.new
 			if err != nil && !errors.As(err, new(*NotDurableError)) {
@@ -208,7 +240,7 @@ func stageAndDie(dir string) {
 		time.Sleep(time.Hour) // until it arrives
 		return nil
 	})
-	r := &stagingRealm{dir: dir, live: filepath.Join(dir, "principal")}
+	r := &stagingRealm{dir: dir, native: os.Getenv("NATIVE") == "true", live: filepath.Join(dir, "principal")}
 	r.util = Util{Path: os.Getenv("KDB5_UTIL"), Realm: "KDB.EXAMPLE"}
 	if err := r.stage(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -219,12 +251,14 @@ func stageAndDie(dir string) {
 // TestStagingKilled: whichever step it is killed before, the database is the
 // old or the new one at the latest when the next one has begun, and a promotion
 // that has begun is finished.
-func TestStagingKilled(t *testing.T) {
-	r := newStagingRealm(t)
+func TestStagingKilled(t *testing.T) { engines(t, testStagingKilled) }
+
+func testStagingKilled(t *testing.T, native bool) {
+	r := newStagingRealmOf(t, native)
 	begun := false
 	for n := 1; ; n++ {
 		cmd := exec.Command(os.Args[0])
-		cmd.Env = append(r.util.Env, stagerEnv+"="+r.dir, "KDB5_UTIL="+r.util.Path, "KILL_AT="+strconv.Itoa(n))
+		cmd.Env = append(r.util.Env, stagerEnv+"="+r.dir, "KDB5_UTIL="+r.util.Path, "KILL_AT="+strconv.Itoa(n), "NATIVE="+strconv.FormatBool(native))
 		out, err := cmd.CombinedOutput()
 		if err == nil {
 			if n < 20 || !begun {
@@ -291,7 +325,7 @@ func TestStagingExcludes(t *testing.T) {
 			must(t, os.WriteFile(s.Database()+name, nil, 0o600))
 		}
 		time.AfterFunc(50*time.Millisecond, func() { cancel(errors.New("enough")) })
-		if err := s.Promote(ctx); err == nil || !strings.Contains(err.Error(), r.live+suffix) || !strings.Contains(err.Error(), "enough") {
+		if _, err := s.Promote(ctx); err == nil || !strings.Contains(err.Error(), r.live+suffix) || !strings.Contains(err.Error(), "enough") {
 			t.Errorf("while %s is locked: %v", suffix, err)
 		}
 		must(t, s.Close())

@@ -72,7 +72,8 @@ func (s *Server) openStaging(ctx context.Context) (*kdb.Staging, error) {
 func (s *Server) promote(ctx context.Context, staging *kdb.Staging) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, s.o.LoadTimeout, fmt.Errorf("it did not end within %v", s.o.LoadTimeout))
 	defer cancel()
-	return staging.Promote(ctx)
+	_, err := staging.Promote(ctx)
+	return err
 }
 
 // recoverStaging clears away what a kpropd that was killed in a load has left.
