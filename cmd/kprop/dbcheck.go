@@ -13,7 +13,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kprop/kprop/pkg/kdb/db2"
-	"github.com/kprop/kprop/pkg/profile"
 )
 
 const dbcheckHelp = `Goes through every page of the database (db_library = db2): of the principals
@@ -101,15 +100,7 @@ func (v *dbcheckVerb) check(ctx context.Context, o *dbcheckOutcome) (err error) 
 
 // configured is the database of the realm.
 func (v *dbcheckVerb) configured() (string, error) {
-	p, err := profile.Load(profile.Options{KDC: true, Realm: v.realm})
-	if err != nil {
-		return "", err
-	}
-	realm, err := p.DefaultRealm()
-	if err != nil {
-		return "", err
-	}
-	conf, err := p.RealmConfig(realm)
+	realm, conf, err := kdcRealm(v.realm)
 	if err != nil {
 		return "", err
 	}

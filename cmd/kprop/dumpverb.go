@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"slices"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -12,7 +11,6 @@ import (
 	"github.com/kprop/kprop/pkg/dump"
 	"github.com/kprop/kprop/pkg/kdb"
 	"github.com/kprop/kprop/pkg/kdb/db2"
-	"github.com/kprop/kprop/pkg/profile"
 )
 
 const dumpHelp = `Dumps the database of a realm to FILE, byte for byte as kdb5_util dump does, but
@@ -66,22 +64,6 @@ func newDumpCommand() *cobra.Command {
 	return cmd
 }
 
-// dumpWords makes of kdb5_util's long options with one hyphen what pflag
-// understands; those that are not for us too, since pflag would take -recurse for
-// a realm.
-func dumpWords(args []string) []string {
-	args = slices.Clone(args)
-	for i, arg := range args {
-		if arg == "--" {
-			break
-		}
-		if slices.Contains([]string{"-b7", "-r13", "-r18", "-rev", "-verbose", "-recurse", "-old", "-b6", "-ov", "-mkey_convert", "-new_mkey_file"}, arg) {
-			args[i] = "-" + arg
-		}
-	}
-	return args
-}
-
 func (v *dumpVerb) run(cmd *cobra.Command, file string) error {
 	n, err := v.native()
 	if err != nil {
@@ -109,17 +91,7 @@ func (v *dumpVerb) run(cmd *cobra.Command, file string) error {
 
 // native is what kdc.conf says of the realm.
 func (v *dumpVerb) native() (*kdb.Native, error) {
-	p, err := profile.Load(profile.Options{Realm: v.realm, KDC: true})
-	if err != nil {
-		return nil, err
-	}
-	realm := v.realm
-	if realm == "" {
-		if realm, err = p.DefaultRealm(); err != nil {
-			return nil, err
-		}
-	}
-	conf, err := p.RealmConfig(realm)
+	realm, conf, err := kdcRealm(v.realm)
 	if err != nil {
 		return nil, err
 	}

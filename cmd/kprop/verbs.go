@@ -87,7 +87,7 @@ func runVerb(args []string, stdout, stderr io.Writer) int {
 func (v *verbs) run(args []string) int {
 	root := v.root()
 	if len(args) > 0 && args[0] == "dump" {
-		args = dumpWords(args)
+		args = mitWords(args, "-b7", "-r13", "-r18", "-rev", "-verbose")
 	}
 	root.SetArgs(args)
 	cmd, err := root.ExecuteC()
