@@ -52,6 +52,7 @@ fuzz: ## run every fuzz target for FUZZTIME=10s each
 torture: testdeps ## propagate under more than 2000 faults while a KDC is asked; some minutes
 	@# Where no package is named, go test prints the tally also of a success.
 	cd cmd/kpropd && KPROP_REQUIRE_MIT=1 $(GO) test -count=1 -timeout 60m -run '^TestTorture' -args -torture
+	cd cmd/kprop && KPROP_REQUIRE_MIT=1 $(GO) test -count=1 -timeout 60m -run '^TestTortureLoad' -v -args -torture
 
 bench: build ## measure against the MIT programs and rsync (BENCH="-only krdist -files 5000 -mib 100")
 	@.ci/deps rsync gnuplot

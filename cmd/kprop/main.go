@@ -53,6 +53,7 @@ of that name); kprop help VERB explains it:
   verify      tell whether a dump is good
   diff        tell what has changed between two dumps
   dump        dump the database, as kdb5_util dump but faster
+  load        load a dump into the database, as kdb5_util load but faster
   dbcheck     tell what is wrong with the database's files
   version     print the version
   help        explain a verb

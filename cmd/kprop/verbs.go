@@ -58,7 +58,7 @@ type verbs struct {
 // that name.
 func isVerb(arg string) bool {
 	return slices.Contains([]string{
-		"serve", "status", "now", "pause", "resume", "history", "reload", "config", "check", "verify", "diff", "dump", "dbcheck",
+		"serve", "status", "now", "pause", "resume", "history", "reload", "config", "check", "verify", "diff", "dump", "load", "dbcheck",
 		"help", "version",
 		"completion", cobra.ShellCompRequestCmd, cobra.ShellCompNoDescRequestCmd,
 	}, arg)
@@ -86,8 +86,11 @@ func runVerb(args []string, stdout, stderr io.Writer) int {
 
 func (v *verbs) run(args []string) int {
 	root := v.root()
-	if len(args) > 0 && args[0] == "dump" {
+	switch {
+	case len(args) > 0 && args[0] == "dump":
 		args = mitWords(args, "-b7", "-r13", "-r18", "-rev", "-verbose")
+	case len(args) > 0 && args[0] == "load":
+		args = mitWords(args, "-b7", "-r13", "-r18", "-verbose", "-update", "-hash", "-i")
 	}
 	root.SetArgs(args)
 	cmd, err := root.ExecuteC()
@@ -129,7 +132,7 @@ func (v *verbs) root() *cobra.Command {
 	root.PersistentFlags().BoolP("help", "h", false, "print this text")
 	root.AddCommand(newServeCommand(), v.statusCommand(), v.nowCommand(), v.pauseCommand(), v.resumeCommand(),
 		v.historyCommand(), v.reloadCommand(), newConfigCommand(), newCheckCommand(), newVerifyCommand(), newDiffCommand(),
-		newDumpCommand(), newDBCheckCommand(), versionCommand())
+		newDumpCommand(), newLoadCommand(), newDBCheckCommand(), versionCommand())
 	root.SetHelpCommand(helpCommand())
 	for _, c := range root.Commands() {
 		tellUsage(c)
