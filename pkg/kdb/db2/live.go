@@ -239,6 +239,9 @@ func (l *Live) content() uint64 {
 // visitor is given a record of a leaf that has changed.
 type visitor func(key, data []byte) error
 
+// lockPause is how long a lock is not taken between two pieces.
+const lockPause = 100 * time.Microsecond
+
 // round reads each leaf, in pieces under a shared lock. If the tree changes all
 // the time it keeps the lock.
 func (l *Live) round(ctx context.Context, visit visitor) error {
@@ -246,6 +249,11 @@ func (l *Live) round(ctx context.Context, visit visitor) error {
 	l.restarts, l.visited = 0, 0
 	next := 0
 	for first := true; ; first = false {
+		if !first {
+			// Who waits for the lock must have a chance to wake up and take it:
+			// the kernel keeps no order.
+			time.Sleep(lockPause)
+		}
 		unlock, err := l.lock(ctx)
 		if err != nil {
 			l.current = false
