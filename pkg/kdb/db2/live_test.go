@@ -4,15 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/kprop/kprop/internal/osutil"
 	"github.com/kprop/kprop/pkg/dump"
@@ -307,102 +304,50 @@ func TestCarryInOneTick(t *testing.T) {
 	}
 }
 
-func TestChanges(t *testing.T) {
-	const users = 2000
-	r := rand.New(rand.NewPCG(7, 8))
-	text := realm(t, r, 0, users)
+// TestCarryOfReplaced: when the tree is another than before, all is carried again;
+// if that is much, not under the locks unless it must be.
+func TestCarryOfReplaced(t *testing.T) {
 	for _, c := range []struct {
-		name   string
-		change func(t *testing.T, live string)
-		want   string
-	}{
-		{"a login", func(t *testing.T, live string) { login(t, live, "user0000042@KPROP.TEST", 9) }, ""},
-		{"the same again", func(t *testing.T, live string) {
-			build(t, live+"2", realm(t, rand.New(rand.NewPCG(9, 9)), 0, users))
-			ok(t, os.Rename(live+"2", live))
-		}, ""},
-		{"modified", func(t *testing.T, live string) { modify(t, live, "user0000042@KPROP.TEST", time.Now()) }, "modified user0000042@KPROP.TEST"},
-		{"modified, clock behind", func(t *testing.T, live string) { modify(t, live, "user0000042@KPROP.TEST", time.Unix(9, 0)) }, "modified "},
-		{"another load", func(t *testing.T, live string) {
-			build(t, live+"2", realm(t, r, 1, users))
-			ok(t, os.Rename(live+"2", live))
-		}, "replaced"},
-		{"removed", func(t *testing.T, live string) { ok(t, os.Remove(live)) }, "replaced"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			live := filepath.Join(t.TempDir(), "principal")
-			place(t, live, text)
+		users int
+		must  bool
+		done  bool // at once
+	}{{2000, false, true}, {80_000, false, false}, {80_000, true, true}} {
+		t.Run(fmt.Sprint(c.users, c.must), func(t *testing.T) {
+			dir := t.TempDir()
+			live, staged := filepath.Join(dir, "principal"), filepath.Join(dir, "staged")
+			r := rand.New(rand.NewPCG(11, uint64(c.users)))
+			const rarely = 10_000
+			place(t, live, realmOf(t, r, 0, c.users, rarely))
+			build(t, staged, realmOf(t, r, 0, c.users, rarely))
 			l := NewLive(live)
 			ok(t, l.Look(context.Background()))
-			c.change(t, live)
+			p, err := OpenPatch(staged)
+			ok(t, err)
+			defer p.Close()
+			ok(t, l.Carry(context.Background(), p))
+			build(t, live+"2", realmOf(t, r, 100, c.users, rarely))
+			ok(t, os.Rename(live+"2", live))
 			exclusively(t, live, func() {
-				_, err := l.CarryRest(nil, true)
+				done, err := l.CarryRest(p, c.must)
 				ok(t, err)
+				if done != c.done {
+					t.Errorf("done at once: %v, want %v", done, c.done)
+				}
 			})
-			got := ""
-			switch found := l.Changes(); {
-			case found == nil:
-			case found.Replaced:
-				got = "replaced"
-			default:
-				got = "modified " + strings.Join(found.Names, ", ")
+			if !c.done {
+				carryAll(t, l, p, live)
 			}
-			if got != c.want {
-				t.Errorf("%q, want %q", got, c.want)
+			want, _ := lockouts(t, live)
+			got, _ := lockouts(t, staged)
+			for name, data := range want {
+				if got[name] != data {
+					t.Fatalf("%q has %x, want %x", name, got[name], data)
+				}
+			}
+			if ch := l.Changes(); ch == nil || !ch.Replaced {
+				t.Errorf("changes: %+v", ch)
 			}
 		})
-	}
-}
-
-// modify changes attributes and the time of the modification in place.
-func modify(t *testing.T, live, name string, at time.Time) {
-	t.Helper()
-	mem, err := os.ReadFile(live)
-	ok(t, err)
-	f, err := OpenBytes(mem, live)
-	ok(t, err)
-	data, err := f.Search([]byte(name + "\x00"))
-	ok(t, err)
-	data[recAttributes] ^= 1
-	i := bytes.Index(data, []byte("root@KPROP.TEST"))
-	binary.LittleEndian.PutUint32(data[i-4:], uint32(at.Unix()))
-	w, err := os.OpenFile(live, os.O_WRONLY, 0)
-	ok(t, err)
-	defer w.Close()
-	_, err = w.Write(mem)
-	ok(t, err)
-}
-
-func TestLookAtDamage(t *testing.T) {
-	live := filepath.Join(t.TempDir(), "principal")
-	place(t, live, realm(t, rand.New(rand.NewPCG(1, 1)), 0, 500))
-	good, err := os.ReadFile(live)
-	ok(t, err)
-	r := rand.New(rand.NewPCG(2, 1))
-	unreadables := 0
-	for range 150 {
-		bad := bytes.Clone(good)
-		for range 1 + r.IntN(30) {
-			bad[r.IntN(len(bad)/4096)*4096+r.IntN(40)] = byte(r.Uint32())
-		}
-		if r.IntN(5) == 0 {
-			bad = bad[:r.IntN(len(bad))]
-		}
-		ok(t, os.WriteFile(live, bad, 0o600))
-		l := NewLive(live)
-		err := l.Look(context.Background())
-		if err != nil && !errors.As(err, new(*UnreadableError)) {
-			t.Fatalf("%v", err)
-		}
-		if err != nil {
-			unreadables++
-		}
-		if c := l.Changes(); c != nil {
-			t.Errorf("%+v", c)
-		}
-	}
-	if unreadables < 40 {
-		t.Errorf("only %d were unreadable", unreadables)
 	}
 }
 
