@@ -30,19 +30,23 @@ func copyAttributes(from, to string) error {
 	if err := unix.Stat(to, &have); err != nil {
 		return &fs.PathError{Op: "stat", Path: to, Err: err}
 	}
-	if want.Uid != have.Uid || want.Gid != have.Gid {
-		if err := unix.Chown(to, int(want.Uid), int(want.Gid)); err != nil {
-			return fmt.Errorf("the new database cannot have the owner of %s (uid %d, gid %d): %w; load it as root, or as that user",
-				from, want.Uid, want.Gid, err)
-		}
-	}
 	const permissions = 0o7777
 	if want.Mode&permissions != have.Mode&permissions {
 		if err := unix.Chmod(to, want.Mode&permissions); err != nil {
 			return &fs.PathError{Op: "chmod", Path: to, Err: err}
 		}
 	}
-	return copyLabel(from, to)
+	if err := copyLabel(from, to); err != nil {
+		return err
+	}
+	// Last, since the owner of the live file may be another.
+	if want.Uid != have.Uid || want.Gid != have.Gid {
+		if err := unix.Chown(to, int(want.Uid), int(want.Gid)); err != nil {
+			return fmt.Errorf("the new database cannot have the owner of %s (uid %d, gid %d): %w; load it as that user, or as root with CAP_CHOWN",
+				from, want.Uid, want.Gid, err)
+		}
+	}
+	return nil
 }
 
 // copyLabel does nothing where there are no labels.

@@ -16,17 +16,15 @@ import (
 // lockout data of the live one, and all is made durable. Promote does it if it
 // was not done; it is apart so that the files can be read back between the two.
 func (s *Staging) Prepare(ctx context.Context) error {
-	for _, suffix := range []string{"", db2.PolicySuffix} {
-		if err := copyAttributes(s.live+suffix, s.Database()+suffix); err != nil {
-			return err
-		}
-	}
 	if s.watch != nil {
 		if err := s.watch.carry(ctx, s.Database()); err != nil {
 			return err
 		}
 	}
 	for _, suffix := range []string{"", db2.PolicySuffix} {
+		if err := copyAttributes(s.live+suffix, s.Database()+suffix); err != nil {
+			return err
+		}
 		if err := syncFile(s.Database() + suffix); err != nil {
 			return err
 		}
