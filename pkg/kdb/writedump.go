@@ -3,6 +3,7 @@ package kdb
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"math/rand/v2"
@@ -18,6 +19,9 @@ import (
 // dump (reference kdb-formats.md 1.8), and makes it durable. .dump_ok is locked
 // meanwhile, which keeps out other dumps to that file.
 func writeDump(ctx context.Context, file string, write func(io.Writer) error) error {
+	if err := replaceable(file); err != nil {
+		return err
+	}
 	mark, err := osutil.OpenLocked(ctx, file+okSuffix, os.O_RDWR|os.O_CREATE, osutil.Exclusive)
 	if err != nil {
 		return err
@@ -42,6 +46,16 @@ func writeDump(ctx context.Context, file string, write func(io.Writer) error) er
 		return err
 	}
 	return mark.Sync()
+}
+
+// replaceable refuses what a rename would destroy: root has made a plain file of
+// /dev/null that way.
+func replaceable(file string) error {
+	st, err := os.Stat(file)
+	if err != nil || st.Mode().IsRegular() {
+		return nil
+	}
+	return fmt.Errorf("%s is not a regular file, and a dump takes the place of what has its name; kprop dump - writes to the standard output", file)
 }
 
 // writeTemp gives the name of a durable file beside the file.
