@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -29,6 +30,7 @@ type database struct {
 type task struct {
 	title  string
 	locked string // database whose locks are watched; empty: none
+	writer bool   // watch what a writer would wait for; else what a reader would
 	ways   []commands
 }
 
@@ -66,7 +68,8 @@ func (d *database) run() (err error) {
 
 func (d *database) kprop() string { return filepath.Join(d.bin, "kprop") }
 
-// fill makes a dump with so many principals, and loads it on the primary.
+// fill makes a dump with so many principals, and loads it on both hosts, so that
+// each load that is measured replaces a live database.
 func (d *database) fill(path string, principals int) error {
 	if err := d.realm.Primary.Dump(); err != nil {
 		return err
@@ -76,7 +79,10 @@ func (d *database) fill(path string, principals int) error {
 	if _, err := n.generate(d.realm, path); err != nil {
 		return err
 	}
-	return d.realm.Primary.Run("kdb5_util", "load", path)
+	if err := d.realm.Primary.Run("kdb5_util", "load", path); err != nil {
+		return err
+	}
+	return d.realm.Replica.Run("kdb5_util", "load", path)
 }
 
 // on makes a command for a host of the realm.
@@ -104,7 +110,7 @@ func (d *database) dumps() error {
 func (d *database) dumpTask(file string) task {
 	n := d.realm.Primary
 	return task{
-		title: d.size("dump to a new file"), locked: n.Database,
+		title: d.size("dump to a new file"), locked: n.Database, writer: true,
 		ways: []commands{
 			{name: "ours", make: one(n, d.kprop(), "dump", file)},
 			{name: "MIT", make: one(n, "kdb5_util", "dump", file)},
@@ -204,7 +210,8 @@ func (d *database) compareTask(t task) ([][]usage, error) {
 	for i, w := range t.ways {
 		fmt.Printf("  %-5s %8.3f s   (%s)\n        %s", w.name, medianWall(runs[i]).Seconds(), walls(runs[i]), memory(runs[i]))
 		if t.locked != "" {
-			fmt.Printf("; locks held for at most %.1f ms at a time", longest(held[i]).Seconds()*1e3)
+			whom := map[bool]string{false: "reader", true: "writer"}[t.writer]
+			fmt.Printf("; a %s would wait for at most %.1f ms", whom, longest(held[i]).Seconds()*1e3)
 		}
 		fmt.Println()
 	}
@@ -216,7 +223,7 @@ func (d *database) compareTask(t task) ([][]usage, error) {
 
 // alone measures a way that MIT's programs lack.
 func (d *database) alone(title, locked string, cmd func() []*exec.Cmd) error {
-	_, err := d.compareTask(task{title: d.size(title), locked: locked, ways: []commands{{name: "ours", make: cmd}}})
+	_, err := d.compareTask(task{title: d.size(title), locked: locked, writer: true, ways: []commands{{name: "ours", make: cmd}}})
 	return err
 }
 
@@ -227,7 +234,7 @@ func (t task) once(w commands) (usage, lockTime, error) {
 	var lock *lockWatch
 	if t.locked != "" {
 		var err error
-		if lock, err = watchLocks(t.locked); err != nil {
+		if lock, err = watchLocks(t.locked, t.writer); err != nil {
 			return usage{}, 0, err
 		}
 	}
@@ -236,7 +243,7 @@ func (t task) once(w commands) (usage, lockTime, error) {
 	for _, cmd := range w.make() {
 		var said tail
 		cmd.Stdout, cmd.Stderr = &said, &said
-		u, err := watch(cmd, w.other)
+		u, err := watch(cmd, w.other, 5*time.Millisecond)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w: %s", cmd.Path, err, said.text))
 		}

@@ -13,8 +13,10 @@ import (
 type lockTime = time.Duration
 
 // lockWatch looks from outside at the locks of a DB2 database, without taking
-// them: it asks the kernel whether a writer would have to wait.
+// them: it asks the kernel whether a writer or a reader would have to wait. Of
+// shared locks that follow each other closely it sees one.
 type lockWatch struct {
+	kind  int16 // unix.F_WRLCK or unix.F_RDLCK
 	files []*os.File
 	ended chan struct{}
 	most  chan lockTime
@@ -22,8 +24,11 @@ type lockWatch struct {
 
 // watchLocks begins to watch. It keeps a processor from sleeping for a tenth of
 // its time.
-func watchLocks(database string) (*lockWatch, error) {
-	w := &lockWatch{ended: make(chan struct{}), most: make(chan lockTime)}
+func watchLocks(database string, writer bool) (*lockWatch, error) {
+	w := &lockWatch{kind: unix.F_RDLCK, ended: make(chan struct{}), most: make(chan lockTime)}
+	if writer {
+		w.kind = unix.F_WRLCK
+	}
 	for _, suffix := range []string{".ok", ".kadm5.lock"} {
 		f, err := os.OpenFile(database+suffix, os.O_RDWR, 0)
 		if err != nil {
@@ -64,7 +69,7 @@ func (w *lockWatch) watch() lockTime {
 
 func (w *lockWatch) held() bool {
 	for _, f := range w.files {
-		lock := unix.Flock_t{Type: unix.F_WRLCK}
+		lock := unix.Flock_t{Type: w.kind}
 		if unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, &lock) == nil && lock.Type != unix.F_UNLCK {
 			return true
 		}

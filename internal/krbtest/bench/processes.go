@@ -21,9 +21,9 @@ type usage struct {
 	peak map[string]int64 // KiB resident, of the largest process by its name
 }
 
-// watch runs a command to its end and watches its descendants, and those of
-// another process, if that is not 0.
-func watch(cmd *exec.Cmd, other int) (usage, error) {
+// watch runs a command to its end and looks at its descendants, and at those of
+// another process, if that is not 0, once in a while.
+func watch(cmd *exec.Cmd, other int, every time.Duration) (usage, error) {
 	u := usage{peak: map[string]int64{}}
 	idle, start := idleTime(), time.Now()
 	daemon := cpuTime(other)
@@ -33,7 +33,7 @@ func watch(cmd *exec.Cmd, other int) (usage, error) {
 	ended, watched := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(watched)
-		tick := time.NewTicker(20 * time.Millisecond)
+		tick := time.NewTicker(every)
 		defer tick.Stop()
 		for {
 			u.look(cmd.Process.Pid)
