@@ -33,6 +33,7 @@ type Realm struct {
 	Keytab      string        // path, may have FILE: or WRFILE: in front; empty: the default keytab
 	Dump        string        // path of the dump; empty: in the state directory
 	Database    string        // as kdb5_util's -d; empty: kdc.conf's
+	Engine      string        // that dumps it: one of Engines
 	KDB5Util    string        // path of kdb5_util; empty: searched
 	Files       string        // path of a distfile, whose files are kept current too; empty: none
 	FilesPort   string        // of krdistd, number or service name; empty: krdist, or 755

@@ -60,6 +60,7 @@ func TestSmallestFile(t *testing.T) {
 			MinInterval: 10 * time.Second,
 			Refresh:     24 * time.Hour,
 			Parallel:    8,
+			Engine:      "auto",
 			Retry:       config.Retry{Initial: 5 * time.Second, Max: time.Minute, Factor: 2, Jitter: 0.2},
 			IdleTimeout: time.Minute,
 			Replicas: []config.Replica{
@@ -88,6 +89,7 @@ idle_timeout: 1h
 keytab: FILE:/etc/kprop.keytab
 dump: /var/tmp/dump
 database: /srv/krb5/principal
+engine: db2
 kdb5_util: /opt/krb5/sbin/kdb5_util
 files: /etc/kprop/distfile
 files_port: 1755
@@ -139,6 +141,7 @@ func TestEveryKey(t *testing.T) {
 			Keytab:      "FILE:/etc/kprop.keytab",
 			Dump:        "/var/tmp/dump",
 			Database:    "/srv/krb5/principal",
+			Engine:      "db2",
 			KDB5Util:    "/opt/krb5/sbin/kdb5_util",
 			Files:       "/etc/kprop/distfile",
 			FilesPort:   "1755",

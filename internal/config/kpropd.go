@@ -18,6 +18,8 @@ type Kpropd struct {
 	RefuseOlder bool   // a dump that is older than the one loaded
 	CheckSpace  bool   // before the first block
 	ReadBack    bool   // look into the loaded database before the acknowledgement
+	Engine      string // that loads: one of Engines
+	KeepLockout bool   // the times of logins and the counts of failed ones that the replica has
 	Keep        int    // loaded dumps that are kept
 	HistoryDir  string // absolute path; empty: the received file's, with .history behind
 	Confine     bool   // to what kpropd needs, by Landlock
@@ -36,14 +38,14 @@ type Limits struct {
 
 var (
 	kpropdSection = section{name: "kpropd.yaml", keys: []string{
-		"max_shrink", "refuse_older", "check_space", "read_back", "keep", "history_dir", "confine", "limits"}}
+		"max_shrink", "refuse_older", "check_space", "read_back", "engine", "keep_lockout", "keep", "history_dir", "confine", "limits"}}
 	limitsSection = section{name: "limits", keys: []string{"handshake", "idle", "load", "wait", "unauthenticated", "per_address"}}
 )
 
 // DefaultKpropd is what holds without a file.
 func DefaultKpropd() *Kpropd {
 	return &Kpropd{
-		MaxShrink: 10, RefuseOlder: true, CheckSpace: true, ReadBack: true, Keep: 3, Confine: true,
+		MaxShrink: 10, RefuseOlder: true, CheckSpace: true, ReadBack: true, Engine: defaultEngine, KeepLockout: true, Keep: 3, Confine: true,
 		Limits: Limits{
 			Handshake: 10 * time.Second, Idle: time.Minute, Load: 30 * time.Minute, Wait: 30 * time.Second,
 			Unauthenticated: 16, PerAddress: 2,
@@ -141,6 +143,8 @@ func (r *reader) kpropd(root *yaml.Node, c *Kpropd) {
 	m.boolean("refuse_older", &c.RefuseOlder)
 	m.boolean("check_space", &c.CheckSpace)
 	m.boolean("read_back", &c.ReadBack)
+	m.engine(&c.Engine)
+	m.boolean("keep_lockout", &c.KeepLockout)
 	m.integer("keep", &c.Keep, 0, 1000)
 	m.checked("history_dir", &c.HistoryDir, "an absolute path of a directory", func(s string) string {
 		return pathProblem(strings.TrimSuffix(s, "/"))

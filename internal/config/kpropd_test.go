@@ -25,6 +25,8 @@ const everyKpropdKey = `max_shrink: 25%
 refuse_older: false
 check_space: no
 read_back: off
+engine: kdb5_util
+keep_lockout: no
 keep: 7
 history_dir: /srv/history
 confine: no
@@ -39,7 +41,7 @@ limits:
 
 func everyKpropdValue() *config.Kpropd {
 	return &config.Kpropd{
-		MaxShrink: 25, Keep: 7, HistoryDir: "/srv/history",
+		MaxShrink: 25, Engine: "kdb5_util", Keep: 7, HistoryDir: "/srv/history",
 		Limits: config.Limits{
 			Handshake: 20 * time.Second, Idle: 2 * time.Minute, Load: time.Hour, Wait: time.Minute,
 			Unauthenticated: 64, PerAddress: 8,
@@ -84,7 +86,8 @@ func TestLoadKpropd(t *testing.T) {
 func TestKpropdOverride(t *testing.T) {
 	c := config.DefaultKpropd()
 	for key, value := range map[string]string{
-		"max_shrink": "25%", "refuse_older": "false", "check_space": "false", "read_back": "false", "keep": "7",
+		"max_shrink": "25%", "refuse_older": "false", "check_space": "false", "read_back": "false", "engine": "kdb5_util",
+		"keep_lockout": "false", "keep": "7",
 		"history_dir": "/srv/history", "confine": "false", "limits.handshake": "20s", "limits.idle": "2m", "limits.load": "1h",
 		"limits.wait": "1m", "limits.unauthenticated": "64", "limits.per_address": "8",
 	} {

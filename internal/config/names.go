@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -160,6 +161,16 @@ func isNumber(s string) bool {
 	_, notWhole := strconv.ParseInt(s, 0, 64)
 	_, notFloat := strconv.ParseFloat(s, 64)
 	return strings.Contains(digits, s[:1]) && (notWhole == nil || notFloat == nil)
+}
+
+// engine sets the engine that is to dump or load.
+func (m mapping) engine(dst *string) {
+	m.checked("engine", dst, strings.Join(Engines, ", "), func(s string) string {
+		if !slices.Contains(Engines, s) {
+			return "is not an engine"
+		}
+		return ""
+	})
 }
 
 func realmProblem(s string) string {

@@ -36,6 +36,7 @@ func (r *reader) settings(m mapping, s *settings) {
 	r.retry(m, &s.Retry)
 	m.duration("idle_timeout", &s.IdleTimeout, time.Second, time.Hour, "")
 	m.checked("keytab", &s.Keytab, "an absolute path, which may have FILE: or WRFILE: in front", keytabProblem)
+	m.engine(&s.Engine)
 	m.file("kdb5_util", &s.KDB5Util)
 	r.port(m, "files_port", &s.FilesPort)
 	r.note(m, "keytab", "the keytab", s.Keytab)

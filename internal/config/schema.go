@@ -18,7 +18,7 @@ var realmIdentity = []string{"realm", "replicas", "dump", "database", "files"}
 // realmDefaults are the keys that may stand beside realms, for all of them.
 var realmDefaults = []string{
 	"schedule", "timezone", "jitter", "on_change", "settle", "min_interval", "refresh",
-	"parallel", "retry", "idle_timeout", "keytab", "kdb5_util", "files_port",
+	"parallel", "retry", "idle_timeout", "keytab", "engine", "kdb5_util", "files_port",
 }
 
 const exampleHook = "{command: [/usr/local/bin/alert, --page]}"

@@ -77,6 +77,7 @@ func (p *printer) realm(indent string, r *Realm) {
 	p.optional(indent, "keytab", r.Keytab, "the default keytab")
 	p.optional(indent, "dump", r.Dump, "in the state directory")
 	p.optional(indent, "database", r.Database, "that of kdc.conf")
+	p.text(indent, "engine", r.Engine)
 	p.optional(indent, "kdb5_util", r.KDB5Util, "it is searched for")
 	p.optional(indent, "files", r.Files, "only the database is kept current")
 	p.port(indent, "files_port", r.FilesPort, "krdist, or 755")

@@ -77,6 +77,7 @@ idle_timeout: 1m
 # keytab: not set; the default keytab
 # dump: not set; in the state directory
 # database: not set; that of kdc.conf
+engine: auto
 # kdb5_util: not set; it is searched for
 # files: not set; only the database is kept current
 # files_port: not set; krdist, or 755
