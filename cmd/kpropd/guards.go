@@ -23,6 +23,8 @@ var settings = []struct{ option, key string }{
 	{"refuse-older", "refuse_older"},
 	{"check-space", "check_space"},
 	{"read-back", "read_back"},
+	{"engine", "engine"},
+	{"keep-lockout", "keep_lockout"},
 	{"keep", "keep"},
 	{"history-dir", "history_dir"},
 	{"confine", "confine"},

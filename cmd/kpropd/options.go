@@ -43,7 +43,8 @@ else it listens itself, in the background unless -d or -D is given.
       --pid-file file   write the process number there, when stand-alone
       --config file  configuration (default: /etc/kprop/kpropd.yaml if it is there)
       --max-shrink percent, --refuse-older bool, --check-space bool,
-      --read-back bool, --keep number, --history-dir dir, --confine bool,
+      --read-back bool, --engine auto|db2|kdb5_util, --keep-lockout bool,
+      --keep number, --history-dir dir, --confine bool,
       --handshake-timeout time, --idle-timeout time, --load-timeout time,
       --wait time, --max-unauthenticated number, --max-per-address number
                    override the keys of kpropd.yaml(5)
