@@ -101,7 +101,7 @@ func sampleDocument(now time.Time) *status.Document {
 		Started: ago(26 * time.Hour), Config: "/etc/kprop/kprop.yaml", ConfigTime: ago(26 * time.Hour),
 		Realms: []status.Realm{{
 			Name: "EXAMPLE.COM", Schedule: "@every 5m", Timezone: "UTC", OnChange: true, Watching: true,
-			NextRun: now.Add(4 * time.Minute), LastRun: ago(time.Minute), Run: 17,
+			NextRun: now.Add(4 * time.Minute), LastRun: ago(time.Minute), Run: 17, Engine: "db2", LockSeconds: 0.003,
 			Database: status.Database{Digest: "00ff", Serial: 17, Principals: 1204, Policies: 3, Bytes: 812345, Changed: ago(12 * time.Second)},
 			Replicas: []status.Replica{
 				{Name: "kdc2.example.com", State: status.Current, NextRun: now.Add(4 * time.Minute), Address: "192.0.2.2:754", Holds: holds(17, 11*time.Second, 0.414), Last: good},
@@ -117,6 +117,7 @@ func sampleDocument(now time.Time) *status.Document {
 			},
 		}, {
 			Name: "TEST.EXAMPLE.COM", Schedule: "30 2 * * *", Timezone: "UTC", NextRun: now.Add(time.Hour),
+			Engine: "kdb5_util", EngineReason: "iprop_enable is set", LockSeconds: 8.1,
 			Error:    "kdb5_util: Permission denied while opening database",
 			Findings: []status.Finding{{Problem: "kprop serve does not run as root", Remedy: []string{"systemctl cat kprop"}}},
 			Replicas: []status.Replica{{Name: "kdc2.example.com:1754", State: status.Behind, Overdue: true}},
@@ -131,7 +132,8 @@ func sampleHistory(now time.Time) []status.Attempt {
 		{Name: "send", Seconds: 0.31}, {Name: "load", Seconds: 0.096},
 	}
 	return []status.Attempt{
-		{ID: 9, Run: 4, Realm: "EXAMPLE.COM", Replica: "kdc2.example.com", Reason: status.ByChange, Started: now.Add(-time.Minute), Seconds: 0.414, Stages: stages, OK: true, Bytes: 812345},
+		{ID: 9, Run: 4, Realm: "EXAMPLE.COM", Replica: "kdc2.example.com", Reason: status.ByChange, Started: now.Add(-time.Minute), Seconds: 0.414, Stages: stages, OK: true, Bytes: 812345,
+			Engine: "db2", LockSeconds: 0.003},
 		{ID: 8, Run: 4, Realm: "EXAMPLE.COM", Replica: "kdc3.example.com", Reason: status.ByRetry, Started: now.Add(-2 * time.Minute), Seconds: 0.012, Stages: stages[:2],
 			Error: "kprop: Connection refused while connecting to server\nmore"},
 		{ID: 7, Run: 3, Realm: "EXAMPLE.COM", Replica: "kdc2.example.com", Reason: status.BySchedule, Started: now.Add(-25 * time.Hour), Seconds: 95, Stages: stages, OK: true, Bytes: 5 << 30,

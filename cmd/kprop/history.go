@@ -88,10 +88,11 @@ func historyLines(attempts []status.Attempt, s surface, zone *time.Location) []s
 		{head: "BYTES", right: true, leave: 1},
 		{head: "REALM", leave: 4},
 		{head: "STAGES", extra: true},
+		{head: "DUMP", extra: true},
 		{head: "ERROR"},
 	}
 	hidden := make([]bool, len(columns))
-	hidden[6], hidden[7], hidden[8] = !piped && oneRealm(attempts), piped, !piped
+	hidden[6], hidden[7], hidden[8], hidden[9] = !piped && oneRealm(attempts), piped, piped, !piped
 	t := table{columns: choose(columns, hidden)}
 	for i := range attempts {
 		t.rows = append(t.rows, choose(attemptRow(&attempts[i], zone), hidden))
@@ -140,7 +141,7 @@ func attemptRow(a *status.Attempt, zone *time.Location) []cell {
 		{text: a.Started.In(zone).Format(time.DateTime)},
 		{text: attemptOf(a)}, {text: orNone(string(a.Reason))}, result,
 		{text: took(a.Seconds)}, {text: size}, {text: orNone(a.Realm)},
-		{text: stagesText(a.Stages)}, {text: orNone(attemptError(a))},
+		{text: stagesText(a.Stages)}, {text: orNone(dumpedText(a.Engine, "", a.LockSeconds))}, {text: orNone(attemptError(a))},
 	}
 }
 

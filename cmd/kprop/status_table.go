@@ -100,8 +100,26 @@ func realmLines(r *status.Realm, now time.Time, s surface) []string {
 		p.add(2, red, "the last dump failed, and nothing new is sent:")
 		p.addTrouble(4, r.Error, r.Findings)
 	}
+	if text := dumpedText(r.Engine, r.EngineReason, r.LockSeconds); text != "" {
+		p.add(2, plain, "dump: by "+text)
+	}
 	filesLines(&p, r.Files, now)
 	return append(head, p.lines(s)...)
+}
+
+// dumpedText tells what made a dump, and for how long that had the database locked.
+func dumpedText(engine, reason string, locked float64) string {
+	if engine == "" {
+		return ""
+	}
+	text := clean(engine)
+	if reason != "" {
+		text += " (" + clean(reason) + ")"
+	}
+	if locked > 0 {
+		text += ", database locked for " + took(locked)
+	}
+	return text
 }
 
 // mostFilesHosts is how many hosts are told of whose files fail.

@@ -303,7 +303,7 @@ func TestStatusInTmux(t *testing.T) {
 			t.Errorf("at %s columns the terminal shows\n%s\nwant\n%s", c.columns, got, want)
 		}
 		x.run("send-keys", "-t", "0", "clear; "+command+" kdc2.example.com --watch=100ms; echo exit $?", "Enter")
-		x.await(ctx, `(?m)\A\d\d:\d\d:\d\d  every 100ms, q quits\n\nEXAMPLE\.COM .*\nREPLICA .*\nkdc2`)
+		x.await(ctx, `(?m)\A\d\d:\d\d:\d\d  every 100ms, q quits\n\nEXAMPLE\.COM .*\n  dump: by db2, .*\nREPLICA .*\nkdc2`)
 		x.run("send-keys", "-t", "0", "q")
 		x.await(ctx, `(?m)^exit 0\nready`)
 	}

@@ -108,6 +108,10 @@ func (s *scrape) realm(r *status.Realm) {
 	for _, stage := range r.Stages {
 		s.put("kprop_realm_stage_duration_seconds", stage.Seconds, r.Name, stage.Name)
 	}
+	for _, engine := range status.Engines {
+		s.put("kprop_realm_engine", truth(r.Engine == engine), r.Name, engine)
+	}
+	s.put("kprop_realm_lock_seconds", r.LockSeconds, r.Name)
 	db := &r.Database
 	s.put("kprop_realm_principals", float64(db.Principals), r.Name)
 	s.put("kprop_realm_policies", float64(db.Policies), r.Name)

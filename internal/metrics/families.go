@@ -41,6 +41,8 @@ func realmFamilies() []family {
 		{"kprop_realm_dumps_total", "Dumps made of the primary's database.", counter, realm},
 		{"kprop_realm_dump_failed", "Whether the last dump or its verification failed.", gauge, realm},
 		{"kprop_realm_stage_duration_seconds", "How long the stages of the last dump took: dump, verify.", gauge, []string{"realm", "stage"}},
+		{"kprop_realm_engine", "1 for the engine that made the last dump, 0 for the others.", gauge, []string{"realm", "engine"}},
+		{"kprop_realm_lock_seconds", "For how long the last dump had the database locked, 0 if it had not or that is not known.", gauge, realm},
 		{"kprop_realm_principals", "Principals in the primary's database.", gauge, realm},
 		{"kprop_realm_policies", "Policies in the primary's database.", gauge, realm},
 		{"kprop_realm_database_bytes", "Size of the last dump.", gauge, realm},

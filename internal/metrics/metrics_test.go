@@ -35,7 +35,8 @@ func example() *status.Document {
 			Runs: map[string]uint64{"schedule": 4, "change": 1}, Skipped: map[string]uint64{"busy": 2},
 			Database: status.Database{Serial: 3, Principals: 1000, Policies: 4, Bytes: 250000, Changed: start, Dumped: start.Add(time.Hour)},
 			Stages:   []status.Stage{{Name: "dump", Seconds: 0.5}, {Name: "verify", Seconds: 0.25}},
-			Files:    &status.Files{Hosts: []status.FilesHost{{Host: "kdc2", OK: true, Success: start}, {Host: "kdc3"}}},
+			Engine:   "db2", LockSeconds: 0.125,
+			Files: &status.Files{Hosts: []status.FilesHost{{Host: "kdc2", OK: true, Success: start}, {Host: "kdc3"}}},
 			Replicas: []status.Replica{
 				{
 					Name: "kdc2", Host: "kdc2.example.com", Principal: "host/kdc2.example.com@EXAMPLE.COM", State: status.Current,
@@ -84,6 +85,9 @@ func TestScrape(t *testing.T) {
 		`kprop_hook_errors_total 1`,
 		`kprop_realm_dumps_total{realm="EXAMPLE.COM"} 5`,
 		`kprop_realm_dump_failed{realm="EXAMPLE.COM"} 0`,
+		`kprop_realm_engine{engine="db2",realm="EXAMPLE.COM"} 1`,
+		`kprop_realm_engine{engine="kdb5_util",realm="EXAMPLE.COM"} 0`,
+		`kprop_realm_lock_seconds{realm="EXAMPLE.COM"} 0.125`,
 		`kprop_realm_stage_duration_seconds{realm="EXAMPLE.COM",stage="verify"} 0.25`,
 		`kprop_realm_principals{realm="EXAMPLE.COM"} 1000`,
 		`kprop_realm_policies{realm="EXAMPLE.COM"} 4`,

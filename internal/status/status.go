@@ -44,8 +44,13 @@ type Realm struct {
 	Phase    string            `json:"phase,omitempty"`    // "dump" or "verify" while that goes on
 	Run      uint64            `json:"run,omitempty"`      // number of the last run; see Run
 	Dumps    uint64            `json:"dumps"`              // made since the start
-	Stages   []Stage           `json:"stages,omitempty"`   // of the last dump: dump, verify
-	Files    *Files            `json:"files,omitempty"`    // nil: none are configured
+	Stages   []Stage           `json:"stages,omitempty"`   // of the last dump: dump, and verify where that is apart
+	// Engine made the last dump: one of Engines. EngineReason is why it was not a
+	// faster one.
+	Engine       string  `json:"engine,omitempty"`
+	EngineReason string  `json:"engine_reason,omitempty"`
+	LockSeconds  float64 `json:"lock_seconds"`    // the last dump had the database locked; 0: it did not, or that is not known
+	Files        *Files  `json:"files,omitempty"` // nil: none are configured
 }
 
 // Files is how the files of a distfile stand that go to the hosts beside the
@@ -203,8 +208,12 @@ func (c *Counters) AddStage(s Stage) {
 	c.Stages = append(c.Stages, StageSum{Name: s.Name, Count: 1, Seconds: s.Seconds})
 }
 
+// Engines are what may have made a dump.
+var Engines = [...]string{"db2", "lmdb", "kdb5_util"}
+
 // StageNames are the stages of a propagation in their order. The first two are
-// those of a run and are shared by its replicas.
+// those of a run and are shared by its replicas; a dump that is verified while it is
+// made has no second.
 var StageNames = [...]string{"dump", "verify", "ticket", "connect", "authenticate", "send", "load"}
 
 // Stage is how long a part of a propagation took.
@@ -230,11 +239,14 @@ type Attempt struct {
 	Principals int       `json:"principals"`
 	Serial     uint64    `json:"serial"`
 	Digest     string    `json:"digest,omitempty"`
-	Error      string    `json:"error,omitempty"` // MIT's lines
-	Findings   []Finding `json:"findings,omitempty"`
-	Warning    string    `json:"warning,omitempty"`
-	Files      string    `json:"files,omitempty"`   // distfile: it was about these files, not the database
-	Changed    int       `json:"changed,omitempty"` // objects of these that were installed, updated, linked or removed
+	// Engine made the dump, which had the database locked for LockSeconds; see Realm.
+	Engine      string    `json:"engine,omitempty"`
+	LockSeconds float64   `json:"lock_seconds,omitempty"`
+	Error       string    `json:"error,omitempty"` // MIT's lines
+	Findings    []Finding `json:"findings,omitempty"`
+	Warning     string    `json:"warning,omitempty"`
+	Files       string    `json:"files,omitempty"`   // distfile: it was about these files, not the database
+	Changed     int       `json:"changed,omitempty"` // objects of these that were installed, updated, linked or removed
 }
 
 // Finding is a probable cause of a failure, and its mend.

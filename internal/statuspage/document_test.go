@@ -33,7 +33,8 @@ func sample() *status.Document {
 				Changed: ago(9 * time.Second), Dumped: ago(6 * time.Second), Modified: ago(11 * time.Second),
 			},
 			Stages: []status.Stage{{Name: "dump", Seconds: 0.912}, {Name: "verify", Seconds: 0.318}},
-			Run:    3081, Dumps: 3057,
+			Engine: "kdb5_util", LockSeconds: 0.912,
+			Run: 3081, Dumps: 3057,
 			Replicas: []status.Replica{
 				sampleReplica("kdc2.example.com", status.Current, newDigest, 1284, 4*time.Second, 1.44),
 				sampleReplica("kdc3.example.com", status.Current, newDigest, 1284, 4*time.Second, 1.71),

@@ -115,7 +115,7 @@ func TestContent(t *testing.T) {
 		"1 of 5 failing · kprop on kdc1.example.com", "as of 2026-11-22 14:03:22 UTC",
 		"1 failing 1 running 1 paused 2 current",
 		"Principals 48,217 12 policies", "Database serial 1,284 5d41402a 31 MB", "Last changed 9 s ago 14:03:13 UTC",
-		"Next run in 1 min 37 s 14:04:59 UTC @every 5m, and on change", "Last dump 6 s ago 14:03:16 UTC dump 912 ms, verify 318 ms",
+		"Next run in 1 min 37 s 14:04:59 UTC @every 5m, and on change", "Last dump 6 s ago 14:03:16 UTC dump 912 ms, verify 318 ms, by kdb5_util, database locked for 912 ms",
 		"3,080 runs since the start: 413 after a change, 4 by kprop now, 23 to try again, 2,640 by schedule.",
 		"2 runs skipped: 2 busy.",
 		"overdue failing The last attempt failed 2 s ago, after 241 ms kprop: Server rejected authentication", "Lag 47 min 5 changes behind Last success 52 min ago 13:11:22 UTC took 6.30 s",

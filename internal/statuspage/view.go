@@ -326,6 +326,12 @@ func lastDump(r *status.Realm, now time.Time) fact {
 	for _, s := range r.Stages[:min(len(r.Stages), maxStages)] {
 		parts = append(parts, short(s.Name)+" "+seconds(s.Seconds))
 	}
+	if r.Engine != "" {
+		parts = append(parts, "by "+short(r.Engine))
+	}
+	if r.LockSeconds > 0 {
+		parts = append(parts, "database locked for "+seconds(r.LockSeconds))
+	}
 	f.Note = strings.Join(parts, ", ")
 	return f
 }
