@@ -7,17 +7,18 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/kprop/kprop/internal/config"
 	findings "github.com/kprop/kprop/pkg/check"
 	"github.com/kprop/kprop/pkg/profile"
 )
 
 const checkUsage = "Usage: kpropd check [--json] [--deep] [-r realm] [-s keytab] [-a acl_file] [-f replica_file]\n" +
 	"	[-F kerberos_db_file] [-p kdb5_util_pathname] [-P port] [--config=file]\n" +
-	"	[--history-dir=dir]\n"
+	"	[--history-dir=dir] [--engine=engine]\n"
 
 const checkHelp = checkUsage + `
 Tells what would keep this host from receiving a propagation: configuration,
-names, keytab, KDC, clock, access list, kdb5_util, directories, stash, files with
+names, keytab, KDC, clock, access list, engine, directories, stash, files with
 keys, and whether anything listens. Nothing is changed.
 
 Each finding is a line: ok, warning, fail or skipped, what was checked, what was
@@ -33,6 +34,7 @@ depends on it is skipped. Give the options with which kpropd runs:
   -P port      port to listen on, a number or a service name (default: krb5_prop, 754)
       --config file  configuration (default: /etc/kprop/kpropd.yaml if it is there)
       --history-dir dir  where received dumps are kept
+      --engine engine    that loads: auto, db2 or kdb5_util
       --deep   also let kdb5_util dump the whole database into a pipe, and verify it
       --json   print one JSON object
       --help   print this text
@@ -65,12 +67,16 @@ func check(args []string, stdout, stderr io.Writer) int {
 	fs.StringVarP(&o.Port, "port", "P", "", "")
 	fs.StringVar(&o.Config, "config", defaultConfig, "")
 	fs.StringVar(&o.HistoryDir, "history-dir", "", "")
+	fs.StringVar(&o.Engine, "engine", "", "")
 	fs.BoolVar(&o.Deep, "deep", false, "")
 	fs.BoolVar(&asJSON, "json", false, "")
 	fs.BoolVarP(&help, "help", "h", false, "")
 	err := fs.Parse(args)
 	if err == nil && fs.NArg() > 0 {
 		err = fmt.Errorf("%q: kpropd check takes no arguments", fs.Arg(0))
+	}
+	if err == nil && o.Engine != "" {
+		err = config.DefaultKpropd().Override("--engine", "engine", o.Engine)
 	}
 	switch {
 	case err != nil:
@@ -80,7 +86,7 @@ func check(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stdout, checkHelp, l.KpropdACL, l.FromMaster, l.KDB5Util)
 		return 0
 	}
-	o.ConfigMust = fs.Changed("config")
+	o.ConfigMust, o.Named = fs.Changed("config"), fs.Changed("kdb5-util")
 	items := o.Check(context.Background())
 	write := findings.WriteText
 	if asJSON {

@@ -183,8 +183,36 @@ func TestCheckGood(t *testing.T) {
 	}
 }
 
+// TestCheckEngine: what will load, and why it is not db2.
+func TestCheckEngine(t *testing.T) {
+	r, d := checkRealm(t)
+	for _, c := range []struct {
+		name  string
+		stage func(*fitness)
+		want  string
+	}{
+		{"auto", func(*fitness) {}, "db2 loads the database\n"},
+		{"-p", func(s *fitness) { s.args = append(s.args, "-p", must(krbtest.LookPath("kdb5_util"))(t)) },
+			"kdb5_util loads the database: -p names a program\n"},
+		{"iprop", func(s *fitness) { s.kdcConf("key_stash_file", "iprop_enable = true\n\t\tkey_stash_file") },
+			"kdb5_util loads the database: iprop_enable is set, and only kdb5_util resets the update log\n"},
+		{"kpropd.yaml", func(s *fitness) {
+			s.args = append(s.args, "--config", s.write("kpropd.yaml", "engine: kdb5_util\n"))
+		}, "kdb5_util loads the database: engine is set to it\n"},
+		{"no database yet", func(s *fitness) { s.args = append(s.args, "-F", s.path("principal")) }, "db2 loads the database\n"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newFitness(t, r, d.Port)
+			c.stage(s)
+			if text, _ := s.check(); !strings.Contains(text, "engine: "+c.want) {
+				t.Errorf("no %q in\n%s", c.want, text)
+			}
+		})
+	}
+}
+
 func TestCheckUsage(t *testing.T) {
-	for _, args := range [][]string{{"--nonsense"}, {"kdc2"}} {
+	for _, args := range [][]string{{"--nonsense"}, {"kdc2"}, {"--engine=mit"}} {
 		var out, errOut bytes.Buffer
 		if exit := check(args, &out, &errOut); exit != checkNotRun || !strings.Contains(errOut.String(), "Usage: kpropd check") || out.Len() > 0 {
 			t.Errorf("%q: exit status %d, %q, %q", args, exit, out.String(), errOut.String())
@@ -261,6 +289,10 @@ func aclFaults(own string) []checkFault {
 
 func databaseFaults() []checkFault {
 	return []checkFault{
+		{"engine that cannot load", func(s *fitness) {
+			s.kdcConf("key_stash_file", "iprop_enable = true\n\t\tkey_stash_file")
+			s.args = append(s.args, "--engine=db2")
+		}, "engine: the engine db2 cannot load this database: iprop_enable is set", "take iprop_enable out of kdc.conf"},
 		{"kdb5_util missing", func(s *fitness) { s.args = append(s.args, "-p", s.path("kdb5_util")) },
 			"kdb5_util: {DIR}/kdb5_util cannot be run: No such file", "apt-get install krb5-kdc"},
 		{"kdb5_util not executable", func(s *fitness) { s.args = append(s.args, "-p", s.write("kdb5_util", "x")) },

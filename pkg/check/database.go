@@ -26,16 +26,22 @@ func (f *files) checkOwn(ctx context.Context) []Item {
 // opens lets kdb5_util open the database with the stash, and fetch the master
 // keys: that reads one entry, and writes nothing.
 func (f *files) opens(ctx context.Context) []Item {
-	for _, need := range []string{nameStash, "kdb5_util"} {
+	for _, need := range []string{nameStash, nameProgram} {
 		if slices.Contains(f.blocked, need) {
 			return skipItem("it needs %q, see there", need)
 		}
 	}
 	// A loader of the user's own need not know this command.
 	program := profile.DefaultLayout().KDB5Util
-	if kdb.IsUtil(f.util, program) {
+	ours := kdb.IsUtil(f.util, program)
+	if ours {
 		program = f.util
-	} else if executable(program) != nil {
+	}
+	switch {
+	case executable(program) == nil:
+	case f.util == "" || ours:
+		return skipItem("it needs %q, see there", nameProgram)
+	default:
 		return skipItem("%s is not there, and %s may be another program", program, f.util)
 	}
 	args := []string{"-r", f.realm}

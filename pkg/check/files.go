@@ -24,6 +24,8 @@ type files struct {
 	served  bool   // kprop serve makes the dump
 	util    string // path of kdb5_util; empty: that of the installation
 	path    string // of the database, where that is not kdc.conf's
+	engine  string // that is asked for; empty: auto
+	named   string // where a kdb5_util is named, such as "-p"; empty: nowhere
 	km      *dump.Principal
 }
 

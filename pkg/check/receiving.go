@@ -27,7 +27,9 @@ type Receiving struct {
 	HistoryDir string // of kept dumps; empty: that of Config, or File with .history behind
 	File       string // takes the received dump
 	Database   string // to load into; empty: that of kdc.conf
-	KDB5Util   string // path of the program that loads
+	Engine     string // that loads: auto, db2 or kdb5_util; empty: that of Config
+	KDB5Util   string // path of the program that loads; empty: that of the installation
+	Named      bool   // the user has named it
 	Port       string // number or service name
 
 	Deep bool // read the whole database, however long it takes
@@ -48,15 +50,20 @@ func (o Receiving) Check(ctx context.Context) []Item {
 		}
 	}
 	h := &host{series: new(series), receiver: true, wantRealm: o.Realm, keytabOpt: o.Keytab}
-	history := o.checkConfig(ctx, h.series)
+	cfg := o.checkConfig(ctx, h.series)
 	h.configuration(ctx)
 	if o.Database != "" {
 		h.settings.DatabaseName = o.Database
 	}
 	h.identity(ctx)
-	f := &files{host: h, dump: o.File, history: history, util: o.KDB5Util, path: o.Database}
+	f := &files{
+		host: h, dump: o.File, history: cfg.HistoryDir, util: o.KDB5Util, path: o.Database, engine: cfg.Engine,
+	}
+	if o.Named {
+		f.named = "-p"
+	}
 	h.do(ctx, "access list", []string{nameRealm, nameHost}, func(ctx context.Context) []Item { return h.checkACL(ctx, o.ACL) })
-	h.do(ctx, "kdb5_util", nil, func(context.Context) []Item { return checkProgram(o.KDB5Util, true) })
+	f.checkEngines(ctx, true)
 	h.do(ctx, "directory", []string{nameKDCConf}, f.checkDirectories)
 	h.do(ctx, "space", []string{"directory"}, f.checkSpace)
 	h.do(ctx, "received dump", []string{nameKDCConf}, f.checkReceived)
@@ -75,21 +82,22 @@ func (o Receiving) Check(ctx context.Context) []Item {
 	return h.items
 }
 
-// checkConfig reads kpropd.yaml, and gives the directory of kept dumps.
-func (o Receiving) checkConfig(ctx context.Context, on *series) (history string) {
-	history = cmp.Or(o.HistoryDir, o.File+".history")
-	if o.Config == "" {
-		return history
+// checkConfig reads kpropd.yaml, and gives it with the options over it; the
+// directory of kept dumps is filled in.
+func (o Receiving) checkConfig(ctx context.Context, on *series) config.Kpropd {
+	c := *config.DefaultKpropd()
+	if o.Config != "" {
+		read, err := config.LoadKpropd(o.Config)
+		if !errors.Is(err, fs.ErrNotExist) || o.ConfigMust {
+			on.do(ctx, "kpropd.yaml", nil, func(context.Context) []Item { return readItems(o.Config, err, "") })
+		}
+		if err == nil {
+			c = *read
+		}
 	}
-	cfg, err := config.LoadKpropd(o.Config)
-	if errors.Is(err, fs.ErrNotExist) && !o.ConfigMust {
-		return history
-	}
-	on.do(ctx, "kpropd.yaml", nil, func(context.Context) []Item { return readItems(o.Config, err, "") })
-	if err == nil {
-		history = cmp.Or(o.HistoryDir, cfg.HistoryDir, history)
-	}
-	return history
+	c.HistoryDir = cmp.Or(o.HistoryDir, c.HistoryDir, o.File+".history")
+	c.Engine = cmp.Or(o.Engine, c.Engine)
+	return c
 }
 
 // readItems tells the outcome of reading a configuration file: an item for each

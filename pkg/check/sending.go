@@ -42,9 +42,9 @@ type target struct{ label, host, address, port, principal string }
 
 // site is a realm on this host.
 type site struct {
-	realm, keytab, dump, kdb5Util, database string
-	replicas                                []target
-	served                                  bool // kprop serve propagates it
+	realm, keytab, dump, engine, kdb5Util, database string
+	replicas                                        []target
+	served                                          bool // kprop serve propagates it
 }
 
 // Check runs all checks, replicas side by side, in at most 15 seconds unless
@@ -138,7 +138,7 @@ func (s Sending) served(r *config.Realm) site {
 		}
 		return b
 	}
-	at := site{realm: r.Name, keytab: first(s.Keytab, r.Keytab), dump: first(s.Dump, r.Dump), kdb5Util: r.KDB5Util, database: r.Database, served: true}
+	at := site{realm: r.Name, keytab: first(s.Keytab, r.Keytab), dump: first(s.Dump, r.Dump), engine: r.Engine, kdb5Util: r.KDB5Util, database: r.Database, served: true}
 	for _, p := range r.Replicas {
 		if p.Enabled {
 			at.replicas = append(at.replicas, target{p.Name, p.Host, p.Address, first(s.Port, p.Port), p.Principal})
@@ -198,14 +198,17 @@ func (s Sending) checkFiles(ctx context.Context, h *host, at site) {
 	if at.database != "" {
 		h.settings.DatabaseName = at.database
 	}
-	f := &files{host: h, dump: at.dump, served: at.served, util: at.kdb5Util, path: at.database}
+	f := &files{host: h, dump: at.dump, served: at.served, util: at.kdb5Util, path: at.database, engine: at.engine}
+	if at.kdb5Util != "" {
+		f.named = "kdb5_util in kprop.yaml"
+	}
 	if at.dump != "" {
 		h.do(ctx, nameDump, nil, f.checkDump)
 	} else if s.StateDir != "" {
 		f.history = filepath.Join(s.StateDir, "dumps")
 	}
 	h.do(ctx, nameStash, []string{nameKDCConf}, f.checkStash)
-	h.do(ctx, "kdb5_util", []string{nameKDCConf}, func(context.Context) []Item { return checkProgram(at.kdb5Util, at.served) })
+	f.checkEngines(ctx, at.served)
 	h.do(ctx, nameDatabase, []string{nameKDCConf}, f.checkOwn)
 	h.do(ctx, "space", []string{nameKDCConf}, f.checkDumpSpace)
 	h.do(ctx, "key files", []string{nameKDCConf}, f.checkModes)
