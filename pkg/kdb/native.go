@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/kprop/kprop/internal/child"
 	"github.com/kprop/kprop/pkg/dump"
 	"github.com/kprop/kprop/pkg/kdb/db2"
 	"github.com/kprop/kprop/pkg/kdb/lmdb"
@@ -35,6 +36,10 @@ type Native struct {
 	Snapshot db2.SnapshotOptions
 	// NoLockout leaves LMDB's lockout file alone; see lmdb.RealmOptions.
 	NoLockout bool
+	// Stall is after how long in which nothing was written the dump ends with a
+	// *child.StalledError; 0: never. So it does not wait without end for a database
+	// that another program has locked.
+	Stall time.Duration
 }
 
 // NativeDump tells of a dump that was made.
@@ -66,6 +71,15 @@ func (n *Native) Dump(ctx context.Context, file string) (*NativeDump, error) {
 
 // Write is Dump to a writer, without any file. With an error, what w has is no dump.
 func (n *Native) Write(ctx context.Context, w io.Writer) (*NativeDump, error) {
+	if n.Stall > 0 {
+		var stop func()
+		ctx, w, stop = child.WatchWriter(ctx, n.Stall, w)
+		defer stop()
+	}
+	return n.write(ctx, w)
+}
+
+func (n *Native) write(ctx context.Context, w io.Writer) (*NativeDump, error) {
 	h := n.Header
 	if h == (dump.Header{}) {
 		h.Version = dump.Version7
