@@ -92,7 +92,7 @@ func TestFullDiskLoading(t *testing.T) {
 		if exit != 1 || stdout != "" || !strings.HasPrefix(stderr, "Generic remote error: ") {
 			t.Errorf("%s: exit status %d, stdout %q, stderr %q; want a refusal", p.name, exit, stdout, stderr)
 		}
-		if i == 0 && !strings.Contains(stderr, "No space left on device") {
+		if i == 0 && !strings.Contains(strings.ToLower(stderr), "no space left on device") {
 			t.Errorf("%s: stderr %q, want the reason", p.name, stderr)
 		}
 		if got := dump(); got != string(g.good) {

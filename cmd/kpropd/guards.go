@@ -80,6 +80,7 @@ func serverOptions(o *options, l profile.Layout) replica.Options {
 		LoadTimeout: c.Limits.Load,
 		MaxShrink:   c.MaxShrink, RefuseOlder: c.RefuseOlder, CheckSpace: c.CheckSpace,
 		MITLoader: o.loadsByMIT(l), ReadBack: c.ReadBack,
+		Engine: kdb.Engine(c.Engine), Named: o.named, KeepLockout: c.KeepLockout,
 		Keep: c.Keep, HistoryDir: c.HistoryDir,
 		VerbArgs: verbArgs(o, l),
 		Once:     o.once,

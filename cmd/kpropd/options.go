@@ -63,6 +63,7 @@ type options struct {
 	dbArgs                          []string
 	debug, foreground, once         bool
 	help, version, standAloneIsAuto bool
+	named                           bool // kdb5Util was given
 }
 
 // parse reads the command line like getopt_long; -dDS, -P754 and --pid-file=F
@@ -111,6 +112,7 @@ func (o *options) complete(l profile.Layout, fs *pflag.FlagSet) (err error) {
 	if o.kdb5Util == "" || o.file == "" || o.acl == "" {
 		return errors.New("-f, -p and -a need a path")
 	}
+	o.named = fs.Changed("kdb5-util")
 	if fs.Changed("history-dir") {
 		o.historyDir = fs.Lookup("history-dir").Value.String()
 	}

@@ -271,11 +271,16 @@ func TestKilledAnywhere(t *testing.T) {
 	texts := [2][]byte{p.good, largeDump(t, p.r, 310, 2)}
 	p.d.Stop()
 	moments := []string{
-		"authenticated client", "Full propagation transfer started.", "Full propagation transfer finished.", "Load PID is ",
+		"authenticated client", "Full propagation transfer started.", "Full propagation transfer finished.", "completing the database made of the dump",
+		"putting the new database in place", "Load PID is ",
 		"Database load process for full propagation completed.",
 	}
-	for i := range 15 {
-		d := p.r.StartKpropd(t, ourKpropd)
+	for i := range 21 {
+		engine := "--engine=db2"
+		if moments[i%len(moments)] == "Load PID is " {
+			engine = "--engine=kdb5_util"
+		}
+		d := p.r.StartKpropd(t, ourKpropd, engine)
 		setDump(t, p.r, texts[(i+1)%2])
 		wait := begin(t, p.r, "", d)
 		if err := d.WaitOutput(testContext(t), moments[i%len(moments)]); err != nil {

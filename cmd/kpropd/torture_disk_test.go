@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -15,23 +16,28 @@ import (
 )
 
 // faultEnv tells the role "faults", a kpropd, which of its steps on the disk
-// goes wrong: NUMBER:ERROR, or NUMBER:KILL for kill -9 instead of the step.
+// goes wrong: STEP:ERROR, or STEP:KILL for kill -9 instead of the step. It is a
+// number, or the name of a step, of which the first is meant.
 const faultEnv = "KPROPD_TEST_FAULT"
 
 // faultMark stands before the name of that step in the output.
 const faultMark = "injected into: "
 
 // injectFault is how that role begins. Steps are counted from the first
-// connection on.
+// connection on; some are made at the same time.
 func injectFault() {
-	number, what, _ := strings.Cut(os.Getenv(faultEnv), ":")
-	at, _ := strconv.Atoi(number)
-	steps := 0
+	step, what, _ := strings.Cut(os.Getenv(faultEnv), ":")
+	at, notNumber := strconv.ParseInt(step, 10, 64)
+	var steps atomic.Int64
 	osutil.Fault = func(op, path string) error {
-		if steps++; steps != at {
+		name := op + " " + filepath.Base(path)
+		if notNumber != nil && name != step {
 			return nil
 		}
-		fmt.Fprintf(os.Stderr, "%s%s %s\n", faultMark, op, filepath.Base(path))
+		if n := steps.Add(1); notNumber == nil && n != at || notNumber != nil && n != 1 {
+			return nil
+		}
+		fmt.Fprintf(os.Stderr, "%s%s\n", faultMark, name)
 		switch what {
 		case "EIO":
 			return unix.EIO

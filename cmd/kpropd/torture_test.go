@@ -75,7 +75,13 @@ type victim struct {
 // may leave both sides waiting.
 func newVictim(t *testing.T, principals int) *victim {
 	t.Helper()
-	v := &victim{kpd: []string{"--handshake-timeout=3s", "--idle-timeout=3s"}}
+	return newVictimOf(t, "auto", principals)
+}
+
+// newVictimOf has an engine of its own.
+func newVictimOf(t *testing.T, engine string, principals int) *victim {
+	t.Helper()
+	v := &victim{kpd: []string{"--handshake-timeout=3s", "--idle-timeout=3s", "--engine=" + engine}}
 	v.poisoned = newPoisoned(t, principals, v.kpd...)
 	v.begin(t, principals)
 	return v
@@ -252,7 +258,21 @@ func (v *victim) tamper(t *testing.T, x *tamperer, p side, kind string, how mann
 // TestTortureDisk: each step of kpropd on the disk fails in turn.
 func TestTortureDisk(t *testing.T) {
 	t.Parallel()
-	v := newVictim(t, 1200)
+	onEngines(t, tortureDisk, "auto", "db2", "kdb5_util")
+}
+
+// onEngines runs a test with each of them.
+func onEngines(t *testing.T, test func(t *testing.T, engine string), engines ...string) {
+	for _, engine := range engines {
+		t.Run(engine, func(t *testing.T) {
+			t.Parallel()
+			test(t, engine)
+		})
+	}
+}
+
+func tortureDisk(t *testing.T, engine string) {
+	v := newVictimOf(t, engine, 1200)
 	port := v.d.Port
 	for _, errno := range []string{"EIO", "ENOSPC"} {
 		step := 1
@@ -315,7 +335,11 @@ func TestTortureFullDisk(t *testing.T) {
 // steps on the disk, and kdb5_util at random moments of the load.
 func TestTortureKill(t *testing.T) {
 	t.Parallel()
-	v := newVictim(t, 400)
+	onEngines(t, tortureKill, "db2", "kdb5_util")
+}
+
+func tortureKill(t *testing.T, engine string) {
+	v := newVictimOf(t, engine, 400)
 	port := v.d.Port
 	start := time.Now()
 	v.recovers(t)
@@ -390,7 +414,7 @@ func (v *victim) of(text []byte) string {
 // TestTortureLoader: kdb5_util is killed, terminated and frozen while it loads.
 func TestTortureLoader(t *testing.T) {
 	t.Parallel()
-	v := newVictim(t, 3000)
+	v := newVictimOf(t, "kdb5_util", 3000)
 	for i := range many(120, 9) {
 		p := kprops()[i%2]
 		setDump(t, v.r, v.next())

@@ -82,8 +82,8 @@ func (s *Server) serve(ctx context.Context, c *transport.Conn, log *zap.Logger, 
 		s.report(c, log, err)
 		return false
 	}
-	log.Info("database loaded", zap.Int64("bytes", r.transfer.Size), zap.Int("principals", r.report.Principals),
-		zap.Int("policies", r.report.Policies), zap.Duration("duration", time.Since(start)))
+	log.Info("database loaded", append(r.loading.fields(), zap.Int64("bytes", r.transfer.Size), zap.Int("principals", r.report.Principals),
+		zap.Int("policies", r.report.Policies), zap.Duration("duration", time.Since(start)))...)
 	if err := r.transfer.Acknowledge(); err != nil {
 		log.Error(mitStep(err), zap.Error(err))
 	}

@@ -28,7 +28,8 @@ type received struct {
 	report   *dump.Report
 	state    *State
 	file     *kdb.Incoming // has its final name
-	later    func()        // what is left to do when the sender has its answer
+	loading  *loading
+	later    func() // what is left to do when the sender has its answer
 }
 
 // receive takes the whole way from the first byte to the live database. The
@@ -55,13 +56,18 @@ func (s *Server) receive(ctx context.Context, c *transport.Conn, log *zap.Logger
 		return nil, err
 	}
 	defer in.Abort()
+	l, err := s.startLoading(ctx, log)
+	if err != nil {
+		return nil, err
+	}
+	defer l.close()
 	if err := s.checkSpace(t.Size, log); err != nil {
 		return nil, err
 	}
 	loaded, cancel := s.startBaseline(ctx)
 	defer cancel()
 	s.o.Debug("Full propagation transfer started.")
-	report, err := s.take(t, in)
+	report, err := s.take(t, in, l)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +80,7 @@ func (s *Server) receive(ctx context.Context, c *transport.Conn, log *zap.Logger
 	if err != nil {
 		return nil, err
 	}
-	r := &received{transfer: t, report: report, file: in}
+	r := &received{transfer: t, report: report, file: in, loading: l}
 	r.state = newState(report, transport.Printable(c.Peer().String()), time.Now())
 	if err := s.install(ctx, r, log); err != nil {
 		return nil, err
@@ -90,10 +96,18 @@ func (s *Server) receive(ctx context.Context, c *transport.Conn, log *zap.Logger
 // install makes a dump that may be loaded the live and durable database, and
 // gives its file the final name.
 func (s *Server) install(ctx context.Context, r *received, log *zap.Logger) error {
-	if err := r.file.Sync(); err != nil {
+	// The disk has both to write, and can do it at once.
+	finished := make(chan struct{})
+	go func() {
+		defer close(finished)
+		r.loading.finish(r.report)
+	}()
+	err := r.file.Sync()
+	<-finished
+	if err != nil {
 		return s.fileRefusal(err)
 	}
-	if err := s.load(ctx, r.file.TempPath(), r.report); err != nil {
+	if err := s.load(ctx, r.file.TempPath(), r.report, r.loading); err != nil {
 		return err
 	}
 	// The state goes first: one that does not belong to the file is noticed.
@@ -139,9 +153,10 @@ func (s *Server) verifyOptions() dump.VerifyOptions {
 	}
 }
 
-// take writes the dump to the file and verifies it at the same time.
-func (s *Server) take(t io.WriterTo, in *kdb.Incoming) (*dump.Report, error) {
-	w := newSplitter(in, dump.NewVerifier(s.verifyOptions()))
+// take writes the dump to the file, verifies it, and makes a database of it if
+// that is how it is loaded, all at the same time.
+func (s *Server) take(t io.WriterTo, in *kdb.Incoming, l *loading) (*dump.Report, error) {
+	w := newSplitter(in, dump.NewVerifier(s.verifyOptions()), l)
 	defer w.stop()
 	pieces := bufio.NewWriterSize(w, pieceSize)
 	_, err := t.WriteTo(pieces)
@@ -188,47 +203,61 @@ func badDump(err error) *refusal {
 // that handing it over costs nothing.
 const pieceSize = 256 << 10
 
-// splitter gives each piece to the verifier and to the file at the same time.
+// splitter gives each piece to the verifier, to the file, and to the database
+// that is made of it, at the same time.
 type splitter struct {
 	file      *kdb.Incoming
 	verifier  *dump.Verifier
-	blocks    chan []byte
-	verified  chan error
+	verify    *companion
+	build     *companion
 	fileErr   error
 	verifyErr error
 }
 
-func newSplitter(file *kdb.Incoming, v *dump.Verifier) *splitter {
-	w := &splitter{file: file, verifier: v, blocks: make(chan []byte), verified: make(chan error)}
-	go func() {
-		for b := range w.blocks {
-			w.verified <- verify(v, b)
-		}
-	}()
-	return w
+func newSplitter(file *kdb.Incoming, v *dump.Verifier, l *loading) *splitter {
+	return &splitter{
+		file: file, verifier: v,
+		verify: accompany(func(b []byte) error { return verify(v, b) }),
+		build:  accompany(func(b []byte) error { _, err := l.Write(b); return err }),
+	}
 }
 
-// verify keeps a panic of the verifier, which would end the whole process,
-// within its connection.
-func verify(v *dump.Verifier, b []byte) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("panic in the verification: %v", r)
-		}
-	}()
-	_, err = v.Write(b)
-	return err
+// verify keeps a panic of the verifier within its connection.
+func verify(v *dump.Verifier, b []byte) error {
+	return guarded("the verification", func() error { _, err := v.Write(b); return err })
 }
 
 func (w *splitter) Write(p []byte) (int, error) {
-	w.blocks <- p
+	w.verify.pieces <- p
+	w.build.pieces <- p
 	n, err := w.file.Write(p)
 	w.fileErr = err
-	w.verifyErr = <-w.verified
+	w.verifyErr = <-w.verify.done
+	<-w.build.done
 	return n, errors.Join(w.fileErr, w.verifyErr)
 }
 
-func (w *splitter) stop() { close(w.blocks) }
+func (w *splitter) stop() {
+	close(w.verify.pieces)
+	close(w.build.pieces)
+}
+
+// companion takes pieces in a goroutine of its own, which ends when pieces is
+// closed.
+type companion struct {
+	pieces chan []byte
+	done   chan error // one for each piece
+}
+
+func accompany(take func([]byte) error) *companion {
+	c := &companion{make(chan []byte), make(chan error)}
+	go func() {
+		for b := range c.pieces {
+			c.done <- take(b)
+		}
+	}()
+	return c
+}
 
 // warnOf logs what is odd about a dump that may be loaded.
 func warnOf(r *dump.Report, log *zap.Logger) {
@@ -271,12 +300,18 @@ func (s *Server) checkStash(r *dump.Report, log *zap.Logger) error {
 }
 
 // load makes a dump the live and durable database, and looks into it.
-func (s *Server) load(ctx context.Context, file string, r *dump.Report) error {
+func (s *Server) load(ctx context.Context, file string, r *dump.Report, l *loading) error {
 	// A load that was killed while it puts the new database in place can leave
 	// none, so it is not broken off when ctx ends.
 	ctx = context.WithoutCancel(ctx)
-	if s.stages() {
-		return s.loadStaged(ctx, file, r)
+	made, err := l.ready()
+	switch {
+	case err != nil:
+		return err
+	case made:
+		return l.promote(ctx)
+	case s.stages():
+		return s.loadStaged(ctx, file, r, l)
 	}
 	if err := s.loadKeeping(ctx, file); err != nil {
 		return err

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/kprop/kprop/pkg/dump"
 	"github.com/kprop/kprop/pkg/profile"
 )
@@ -29,7 +31,9 @@ func TestLoadWithoutProgress(t *testing.T) {
 	s.o.LoadTimeout = 200 * time.Millisecond
 	s.o.Debug = func(string, ...any) {}
 	s.realm = profile.Realm{DatabaseName: filepath.Join(t.TempDir(), "principal")}
-	err := s.load(t.Context(), "/nonexistent", &dump.Report{})
+	l := must(s.startLoading(t.Context(), zap.NewNop()))(t)
+	defer l.close()
+	err := s.load(t.Context(), "/nonexistent", &dump.Report{}, l)
 	if err == nil || !strings.Contains(tellOf(err), "it was stopped after 200ms without progress") {
 		t.Errorf("%v", err)
 	}

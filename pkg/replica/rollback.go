@@ -54,19 +54,24 @@ func Rollback(ctx context.Context, o Options, k *Kept) error {
 	}
 	defer in.Abort()
 	start := time.Now()
-	if err := s.rollback(ctx, in, k); err != nil {
+	l, err := s.startLoading(ctx, s.log)
+	if err == nil {
+		defer l.close()
+		err = s.rollback(ctx, in, k, l)
+	}
+	if err != nil {
 		s.log.Error("kpropd: rollback: "+tellOf(err), zap.String("path", k.Path))
 		return errors.New(tellOf(err))
 	}
-	s.log.Info("database loaded by rollback", zap.String("path", k.Path), zap.String("digest", k.Digest),
-		zap.Int("principals", k.Principals), zap.Int("policies", k.Policies), zap.Duration("duration", time.Since(start)))
+	s.log.Info("database loaded by rollback", append(l.fields(), zap.String("path", k.Path), zap.String("digest", k.Digest),
+		zap.Int("principals", k.Principals), zap.Int("policies", k.Policies), zap.Duration("duration", time.Since(start)))...)
 	if err := in.SyncName(); err != nil {
 		s.log.Error(s.fileRefusal(err).mit, zap.Error(err))
 	}
 	return nil
 }
 
-func (s *Server) rollback(ctx context.Context, in *kdb.Incoming, k *Kept) error {
+func (s *Server) rollback(ctx context.Context, in *kdb.Incoming, k *Kept, l *loading) error {
 	f, err := os.OpenFile(k.Path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return err
@@ -82,7 +87,7 @@ func (s *Server) rollback(ctx context.Context, in *kdb.Incoming, k *Kept) error 
 	if err := s.checkSpace(st.Size(), s.log); err != nil {
 		return err
 	}
-	report, err := s.take(f, in)
+	report, err := s.take(f, in, l)
 	if err != nil {
 		return err
 	}
@@ -92,7 +97,7 @@ func (s *Server) rollback(ctx context.Context, in *kdb.Incoming, k *Kept) error 
 	if err := s.checkStash(report, s.log); err != nil {
 		return err
 	}
-	r := &received{report: report, file: in}
+	r := &received{report: report, file: in, loading: l}
 	r.state = newState(report, k.Sender, time.Now())
 	return s.install(ctx, r, s.log)
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/kprop/kprop/internal/crowd"
 	"github.com/kprop/kprop/internal/principal"
+	"github.com/kprop/kprop/pkg/kdb"
 	"github.com/kprop/kprop/pkg/profile"
 	"github.com/kprop/kprop/pkg/transport"
 )
@@ -27,8 +28,14 @@ type Options struct {
 	// MITLoader says that KDB5Util is MIT's program, whose other commands are
 	// there, too, and whose faults are known.
 	MITLoader bool
-	Database  string // passed to it as -d if not empty
-	ACL       string // path of kpropd.acl
+	// Engine says what loads: kdb.Auto, also if empty, kdb.DB2 or kdb.KDB5Util.
+	Engine kdb.Engine
+	// Named says that the user has named KDB5Util, so that Auto takes that.
+	Named bool
+	// KeepLockout keeps what the database has of logins; see kdb.WatchOptions.
+	KeepLockout bool
+	Database    string // passed to it as -d if not empty
+	ACL         string // path of kpropd.acl
 
 	Timeouts transport.Timeouts
 	// LockWait is how long a propagation waits for another one to end; 0: 30

@@ -17,6 +17,8 @@ import (
 
 	"github.com/kprop/kprop/internal/osutil"
 	"github.com/kprop/kprop/pkg/dump"
+	"github.com/kprop/kprop/pkg/kdb"
+	"github.com/kprop/kprop/pkg/kdb/db2"
 )
 
 // State tells of a dump that was loaded. It holds no secret.
@@ -209,7 +211,7 @@ func (s *Server) baseline(ctx context.Context) baseline {
 // baselineOfDatabase reads the database itself; why is what to say if there is
 // none.
 func (s *Server) baselineOfDatabase(ctx context.Context, why string) baseline {
-	if !s.o.ReadBack || !s.o.MITLoader {
+	if !s.o.ReadBack {
 		return baseline{why: why}
 	}
 	report, err := s.verifyDatabase(ctx)
@@ -221,14 +223,37 @@ func (s *Server) baselineOfDatabase(ctx context.Context, why string) baseline {
 
 // verifyDatabase verifies the database as the dump that it would give.
 func (s *Server) verifyDatabase(ctx context.Context) (report *dump.Report, err error) {
-	if s.klmdb() {
+	engine, err := s.query().ChooseDump()
+	switch {
+	case s.klmdb():
 		return s.verifyLMDB(ctx)
+	case err == nil && engine.Engine == kdb.DB2:
+		return s.verifyDB2(ctx)
+	case !s.o.MITLoader:
+		return nil, errors.New("no program is known that dumps it")
 	}
 	err = s.dumpDatabase(ctx, s.o.Database, nil, func(r io.Reader) (err error) {
 		report, err = s.verifyAll(ctx, r)
 		return err
 	})
 	return report, err
+}
+
+// verifyDB2 is verifyDatabase without kdb5_util, during which logins would wait.
+func (s *Server) verifyDB2(ctx context.Context) (*dump.Report, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.o.LoadTimeout)
+	defer cancel()
+	snapshot, err := db2.TakeSnapshot(ctx, s.database(), db2.SnapshotOptions{})
+	if err != nil {
+		return nil, err
+	}
+	defer snapshot.Close()
+	options := s.verifyOptions()
+	dumped, err := snapshot.Dump(ctx, io.Discard, dump.Header{Version: dump.Version7}, db2.DumpOptions{Verify: &options})
+	if err != nil {
+		return nil, err
+	}
+	return dumped.Report, dumped.Verdict
 }
 
 // verifyAll verifies a dump that is on the disk, until ctx ends.
