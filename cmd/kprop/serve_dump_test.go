@@ -83,15 +83,21 @@ func (d *dumping) recovers() {
 	})
 }
 
-// The disk fills up while kdb5_util dumps, of which it does not tell.
+// The disk fills up during the dump, of which kdb5_util does not tell.
 func TestServeDumpOnFullDisk(t *testing.T) {
+	for engine, want := range map[string]string{"db2": "no space left on device", "kdb5_util": "is the disk full?"} {
+		t.Run(engine, func(t *testing.T) { dumpOnFullDisk(t, engine, want) })
+	}
+}
+
+func dumpOnFullDisk(t *testing.T, engine, want string) {
 	dir, mounted := smallDisk(t)
 	if !mounted {
 		return
 	}
-	d := startDumping(t, "dump: "+filepath.Join(dir, "dump")+"\n", nil)
+	d := startDumping(t, "engine: "+engine+"\ndump: "+filepath.Join(dir, "dump")+"\n", nil)
 	largeRealm(t, d.r, 5000)
-	d.failing("is the disk full?")
+	d.failing(want)
 	if left, err := filepath.Glob(filepath.Join(dir, "dump-*")); err != nil || len(left) > 0 {
 		t.Errorf("left on the disk: %v, %v", left, err)
 	}
@@ -131,7 +137,8 @@ func TestServeDumpCutWhileSent(t *testing.T) {
 	var cut sync.Once
 	path := filepath.Join(t.TempDir(), "dump")
 	armed := make(chan struct{})
-	d := startDumping(t, "dump: "+path+"\n", func(r *krbtest.Realm, port int) int {
+	// No other dump takes its place meanwhile.
+	d := startDumping(t, "on_change: false\ndump: "+path+"\n", func(r *krbtest.Realm, port int) int {
 		r.Dump()
 		s := newStage(t, r)
 		s.pausing(port, func() (err error) {
@@ -149,6 +156,7 @@ func TestServeDumpCutWhileSent(t *testing.T) {
 	})
 	close(armed)
 	largeRealm(t, d.r, 60000)
+	d.verb("now")
 	d.until("failed once", func(realm status.Realm) bool { return replicaOf(realm, d.name).Counters.Failed == 1 })
 	d.recovers()
 	got := d.verb("history", d.name)

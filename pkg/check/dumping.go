@@ -9,6 +9,7 @@ import (
 	"github.com/kprop/kprop/internal/child"
 	"github.com/kprop/kprop/pkg/dump"
 	"github.com/kprop/kprop/pkg/kdb"
+	"github.com/kprop/kprop/pkg/kdb/db2"
 )
 
 // Dump explains why no dump of a realm's database, a path without the endings of
@@ -23,13 +24,22 @@ func Dump(realm, database, path string, err error) []Finding {
 	switch {
 	case errors.As(err, &stall):
 		return []Finding{{
-			Problem: "another program has the database of " + realm + " locked, and kdb5_util waits for it; or the disk of " + path + " does not answer",
+			Problem: "another program has the database of " + realm + " locked, and the dump waits for it; or the disk of " + path + " does not answer",
 			Remedy: []string{
 				"fuser -v " + database + "*    (a long kdb5_util? a kadmin.local in which somebody typed lock: type unlock there, or end it)",
 			},
 		}}
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return []Finding{fullDisk(path)}
+	case errors.As(err, new(*kdb.EngineError)):
+		return nil // it names its mend
+	case errors.As(err, new(*db2.CorruptError)), errors.As(err, new(*db2.RecordError)), errors.Is(err, db2.ErrFormat):
+		return []Finding{{
+			Problem: "the database itself is damaged; replicas keep what they have",
+			Remedy:  []string{"kprop dbcheck -r " + realm + "    (what is damaged, and what a reload would mend)"},
+		}}
+	case errors.Is(err, fs.ErrPermission) && !errors.As(err, &util):
+		return []Finding{notAllowed("the database may not be read or locked, or " + path + " not be written")}
 	case errors.Is(err, dump.ErrWrongRealm):
 		return []Finding{{
 			Problem: "the database is not that of " + realm,
@@ -71,6 +81,16 @@ func fullDisk(path string) Finding {
 	}
 }
 
+func notAllowed(problem string) Finding {
+	return Finding{
+		Problem: problem,
+		Remedy: []string{
+			"run kprop as root, as kprop.service does",
+			"if database or dump have places of their own:  systemctl edit kprop.service    ([Service] ReadWritePaths=DIRECTORY)",
+		},
+	}
+}
+
 func utilFindings(realm, path string, e *kdb.UtilError) []Finding {
 	said := strings.ToLower(e.Stderr)
 	switch {
@@ -85,13 +105,7 @@ func utilFindings(realm, path string, e *kdb.UtilError) []Finding {
 			Remedy:  []string{"kadmin.local -r " + realm + " listprincs | head", "see database_name of " + realm + " in kdc.conf"},
 		}}
 	case strings.Contains(said, "permission"), strings.Contains(said, "read-only file system"):
-		return []Finding{{
-			Problem: "kdb5_util may not lock the database, or not write " + path,
-			Remedy: []string{
-				"run kprop serve as root, as kprop.service does",
-				"if database or dump have places of their own:  systemctl edit kprop.service    ([Service] ReadWritePaths=DIRECTORY)",
-			},
-		}}
+		return []Finding{notAllowed("kdb5_util may not lock the database, or not write " + path)}
 	case strings.Contains(e.Error(), "disk full"), strings.Contains(said, "no space left"):
 		return []Finding{fullDisk(path)}
 	}

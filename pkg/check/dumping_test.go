@@ -12,6 +12,7 @@ import (
 	"github.com/kprop/kprop/internal/child"
 	"github.com/kprop/kprop/pkg/dump"
 	"github.com/kprop/kprop/pkg/kdb"
+	"github.com/kprop/kprop/pkg/kdb/db2"
 )
 
 // Each reason why there is no dump leads to its own mend, and none of them
@@ -35,6 +36,11 @@ func TestDumpFindings(t *testing.T) {
 		{"read-only", util(1, "kdb5_util: Read-only file system", nil), "ReadWritePaths="},
 		{"locked", util(-1, "", &child.StalledError{Limit: time.Minute}), "fuser -v /srv/principal*"},
 		{"something else", util(1, "kdb5_util: what now", nil), "kdb5_util -r R.TEST dump"},
+		{"locked, natively", fmt.Errorf("dump: %w", &child.StalledError{Limit: time.Minute}), "fuser -v /srv/principal*"},
+		{"not allowed, natively", &fs.PathError{Op: "open", Path: "/srv/principal.ok", Err: syscall.EACCES}, "run kprop as root"},
+		{"damaged", fmt.Errorf("dump: %w", &db2.CorruptError{Path: "/srv/principal", Page: 7}), "kprop dbcheck -r R.TEST"},
+		{"damaged, and kdb5_util says so too", errors.Join(util(1, "x", nil), &db2.CorruptError{Page: 7}), "kprop dbcheck -r R.TEST"},
+		{"engine", &kdb.EngineError{Engine: kdb.DB2, Verb: "dump", Reason: "x", Mend: "y"}, ""},
 		{"unknown", errors.New("x"), ""},
 	} {
 		found := Dump("R.TEST", "/srv/principal", "/d/dump", c.err)

@@ -77,7 +77,7 @@ const (
 // DumpFile is a finished dump, open for reading under a shared lock.
 type DumpFile struct {
 	f        *os.File
-	path     string
+	path     string // empty: it has no name
 	size     int64
 	modTime  time.Time
 	finished bool
@@ -127,6 +127,24 @@ func (d *DumpFile) check() error {
 	return nil
 }
 
+// UnnamedDump is a DumpFile for a finished dump in a file without a name, which it
+// takes over. It has no marks, and nobody else can come by it.
+func UnnamedDump(f *os.File) (*DumpFile, error) {
+	st, err := f.Stat()
+	if err != nil {
+		return nil, &DumpFileError{DumpStat, f.Name(), err}
+	}
+	return &DumpFile{f: f, size: st.Size(), modTime: st.ModTime(), finished: true}, nil
+}
+
+// Remove removes the dump's name and its marks. What is open goes on, as an
+// UnnamedDump.
+func (d *DumpFile) Remove() error {
+	path := d.path
+	d.path = ""
+	return RemoveDump(path)
+}
+
 // File returns the open dump; it stays the DumpFile's.
 func (d *DumpFile) File() *os.File { return d.f }
 
@@ -148,8 +166,11 @@ func (d *DumpFile) Close() error { return d.f.Close() }
 // WriteLastProp marks a successful propagation to a replica, named as the user
 // typed it: <dump>.<host>.last_prop holds one NUL byte, mode 0600, and its time
 // is that of the propagation. A name with a slash is refused, and a symbolic
-// link is not followed. The error is a *DumpFileError.
+// link is not followed. An UnnamedDump has no marks, so none is written. The error is a *DumpFileError.
 func (d *DumpFile) WriteLastProp(host string) error {
+	if d.path == "" {
+		return nil
+	}
 	path := d.path + "." + host + lastPropSuffix
 	if host == "" || strings.ContainsAny(host, "/\x00") {
 		return &DumpFileError{DumpLastProp, path, fmt.Errorf("the host name %q cannot be part of a file name: %w", host, unix.EINVAL)}

@@ -123,12 +123,16 @@ func (s *Service) openRealm(cfg config.Realm) (*plan, error) {
 	if what := overwritten(path, p.database, info.StashFile, info.ACLFile); what != "" {
 		return nil, fmt.Errorf("realm %s: the dump would overwrite %s: set dump: to another path", name, what)
 	}
-	p.source = &source{
+	m := maker{
 		util: kdb.Util{
 			Path: kdb5Util(cfg.KDB5Util), Realm: name, Database: cfg.Database, Stall: max(cfg.IdleTimeout, minDumpStall),
 		},
-		path: path, own: cfg.Dump == "", database: p.database, masterKeyName: info.MasterKeyName,
+		query: kdb.EngineQuery{Want: kdb.Engine(cfg.Engine), Realm: &info, Database: p.database}, masterKeyName: info.MasterKeyName, digest: true,
 	}
+	if cfg.KDB5Util != "" {
+		m.query.Named = "kdb5_util in kprop.yaml"
+	}
+	p.source = &source{maker: m, path: path, own: cfg.Dump == ""}
 	if cfg.Files != "" {
 		p.files = &distfileSender{
 			path: cfg.Files,

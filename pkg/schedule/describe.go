@@ -17,6 +17,7 @@ func (e *realm) describe(now time.Time) status.Realm {
 		OnChange: e.cfg.OnChange, Watching: e.watch.events, NextRun: utc(e.alarm.Next()), LastRun: utc(e.kept.LastRun),
 		Runs: maps.Clone(e.runs), Skipped: maps.Clone(e.skips), Database: e.kept.Database,
 		Error: e.err, Findings: e.findings, Dumps: e.dumps, Stages: slices.Clone(e.stages),
+		Engine: string(e.engine.Engine), EngineReason: e.engine.Reason, LockSeconds: e.locked.Seconds(),
 		Run: e.last, Replicas: []status.Replica{},
 	}
 	d.Files = e.describeFiles(now)

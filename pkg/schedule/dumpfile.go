@@ -15,9 +15,11 @@ import (
 type sharedDump struct {
 	path   string
 	verify func(*kdb.DumpFile) error // before it is sent; may be nil
-	once   sync.Once
-	dump   *kdb.DumpFile
-	err    error
+	// make makes the dump, and a good one, where there is no file yet; else nil.
+	make func() (*kdb.DumpFile, error)
+	once sync.Once
+	dump *kdb.DumpFile
+	err  error
 	// unfinished says that it lacks kdb5_util's mark; also where err says more.
 	unfinished bool
 }
@@ -28,6 +30,9 @@ func (d *sharedDump) open() (*kdb.DumpFile, error) {
 }
 
 func (d *sharedDump) openVerified() (*kdb.DumpFile, error) {
+	if d.make != nil {
+		return d.make()
+	}
 	file, err := kdb.OpenDump(d.path)
 	if err != nil {
 		return nil, err
@@ -69,9 +74,7 @@ func (s *Sender) verify(ctx context.Context, file *kdb.DumpFile) error {
 // The error is a VerifyError, or that of ctx.
 func verifyFile(ctx context.Context, file *kdb.DumpFile, realm, masterKeyName string, digest bool) (*dump.Report, error) {
 	r := &contextReader{ctx, io.NewSectionReader(file.File(), 0, file.Size())}
-	rep, err := dump.Verify(r, dump.VerifyOptions{
-		Realm: realm, MasterKeyName: masterKeyName, SampleSize: -1, Digest: digest,
-	})
+	rep, err := dump.Verify(r, verifyOptions(realm, masterKeyName, digest))
 	switch {
 	case err == nil:
 		return rep, nil
@@ -79,6 +82,10 @@ func verifyFile(ctx context.Context, file *kdb.DumpFile, realm, masterKeyName st
 		return nil, context.Cause(ctx)
 	}
 	return nil, &VerifyError{Path: file.File().Name(), Err: err}
+}
+
+func verifyOptions(realm, masterKeyName string, digest bool) dump.VerifyOptions {
+	return dump.VerifyOptions{Realm: realm, MasterKeyName: masterKeyName, SampleSize: -1, Digest: digest}
 }
 
 // contextReader fails once its context has ended.

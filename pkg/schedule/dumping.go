@@ -168,6 +168,13 @@ func (e *realm) dumped(x *run, snap *snapshot, now time.Time) {
 	e.keep()
 	e.current.drop()
 	e.current = snap
+	if e.engine != snap.engine {
+		e.log.Info("the engine of the dumps", zap.Stringer("engine", snap.engine))
+	}
+	e.engine, e.locked = snap.engine, snap.locked
+	if snap.left != nil {
+		e.log.Warn("the engine cannot read the database, and kdb5_util has dumped it", zap.Error(snap.left))
+	}
 	if snap.warning != "" {
 		e.log.Warn("kdb5_util complained about a dump that is good", zap.String("error", snap.warning))
 	}
@@ -192,7 +199,8 @@ func (e *realm) dumped(x *run, snap *snapshot, now time.Time) {
 	}
 	e.log.Log(level, "dumped", zap.Uint64("run", x.id), zap.String("reason", string(x.reason)), zap.Bool("changed", changed),
 		zap.Uint64("serial", e.kept.Serial), zap.Int("principals", snap.db.Principals), zap.Int64("bytes", snap.db.Bytes),
-		zap.Duration("duration", now.Sub(x.started)), zap.Int("replicas", sends))
+		zap.Duration("duration", now.Sub(x.started)), zap.Int("replicas", sends),
+		zap.Stringer("engine", snap.engine), zap.Duration("locked", snap.locked))
 	e.settle(x, now)
 }
 

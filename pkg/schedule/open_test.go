@@ -9,6 +9,7 @@ import (
 
 	"github.com/kprop/kprop/internal/config"
 	"github.com/kprop/kprop/internal/record"
+	"github.com/kprop/kprop/pkg/kdb"
 )
 
 // kerberos writes configuration files of Kerberos and names them in the
@@ -50,7 +51,7 @@ func TestOpenRealm(t *testing.T) {
 	if sender, source := p.sender.(*Sender), p.source.(*source); p.name != "A.TEST" || p.database != "/srv/a" ||
 		sender.Realm != "A.TEST" || sender.Keytab != "" || sender.Timeouts.Idle != time.Minute || sender.ConnectTimeout != 30*time.Second ||
 		source.path != "/var/lib/kprop/dumps/A.TEST.dump" || !source.own || source.util.Realm != "A.TEST" || source.util.Database != "" || source.masterKeyName != "K/M" ||
-		source.database != "/srv/a" || source.util.Stall != time.Minute {
+		source.query.Database != "/srv/a" || source.query.Want != kdb.Auto || source.query.Named != "" || source.query.Realm.Name != "A.TEST" || source.util.Stall != time.Minute {
 		t.Errorf("%+v\n%+v\n%+v", p, sender, source)
 	}
 	plans, err = opened(t, `
@@ -60,6 +61,7 @@ idle_timeout: 5m
 keytab: FILE:/srv/keytab
 dump: /srv/dump
 database: /srv/elsewhere
+engine: db2
 kdb5_util: /opt/kdb5_util
 `)
 	must(t, err)
@@ -68,7 +70,7 @@ kdb5_util: /opt/kdb5_util
 		sender.Realm != "B.TEST" || sender.Keytab != "FILE:/srv/keytab" || sender.Timeouts.Idle != 5*time.Minute || sender.ConnectTimeout != 30*time.Second ||
 		source.path != "/srv/dump" || source.own || source.util.Realm != "B.TEST" || source.util.Database != "/srv/elsewhere" ||
 		source.util.Path != "/opt/kdb5_util" || source.masterKeyName != "KEY" ||
-		source.database != "/srv/elsewhere" || source.util.Stall != 5*time.Minute {
+		source.query.Database != "/srv/elsewhere" || source.query.Want != kdb.DB2 || source.query.Named != "kdb5_util in kprop.yaml" || source.util.Stall != 5*time.Minute {
 		t.Errorf("%+v\n%+v\n%+v", p, sender, source)
 	}
 }

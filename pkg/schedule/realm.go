@@ -12,6 +12,7 @@ import (
 	"github.com/kprop/kprop/internal/record"
 	"github.com/kprop/kprop/internal/status"
 	"github.com/kprop/kprop/internal/timetable"
+	"github.com/kprop/kprop/pkg/kdb"
 )
 
 // realm propagates one realm's database. One goroutine, run, decides what
@@ -50,6 +51,8 @@ type realm struct {
 	last      uint64 // number of the last run
 	dumps     uint64
 	stages    []status.Stage // of the last dump
+	engine    kdb.EngineChoice
+	locked    time.Duration // see made
 	runs      map[string]uint64
 	skips     map[string]uint64
 	err       string // of the last dump

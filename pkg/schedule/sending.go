@@ -226,6 +226,7 @@ func (j *job) attempt(result Result) *status.Attempt {
 		Run: j.t.run.id, Realm: j.e.name, Replica: j.name, Host: j.to.Host, Address: result.Address, Reason: j.t.reason,
 		Started: j.t.started.UTC(), Seconds: result.Duration.Seconds(), Stages: result.Stages, OK: result.Err == nil,
 		Bytes: j.snap.db.Bytes, Principals: j.snap.db.Principals, Serial: j.snap.db.Serial, Digest: j.snap.db.Digest,
+		Engine: string(j.snap.engine.Engine), LockSeconds: j.snap.locked.Seconds(),
 	}
 	if f, odd := result.Warning(); odd {
 		a.Warning = f.String()

@@ -12,6 +12,7 @@ import (
 
 	"github.com/kprop/kprop/internal/status"
 	"github.com/kprop/kprop/pkg/check"
+	"github.com/kprop/kprop/pkg/dump"
 	"github.com/kprop/kprop/pkg/kdb"
 	"github.com/kprop/kprop/pkg/transport"
 )
@@ -19,11 +20,14 @@ import (
 // snapshot is a verified dump, held open, so that all who send it send the same
 // bytes, whatever happens to the file of that name.
 type snapshot struct {
-	dump *sharedDump
-	db   status.Database // without Serial and Changed
+	dump   *sharedDump
+	db     status.Database // without Serial and Changed
+	engine kdb.EngineChoice
+	locked time.Duration // see made
 	// warning tells what kdb5_util found to be odd.
 	warning string
-	users   int // guarded by the mutex of the realm
+	left    error // see made
+	users   int   // guarded by the mutex of the realm
 	// spoilt says that the file has changed since it was verified, or can't be
 	// read. It is guarded by the mutex of the realm, too.
 	spoilt bool
@@ -52,11 +56,9 @@ func (s *snapshot) drop() {
 
 // source takes dumps of a realm's database.
 type source struct {
-	util          kdb.Util
-	path          string // of the dump
-	own           bool   // its place is in our state directory
-	database      string // path, without the endings of the files
-	masterKeyName string
+	maker
+	path string // of the dump
+	own  bool   // its place is in our state directory
 }
 
 // prepare makes the directory of the dump, and removes what dumps that were
@@ -78,9 +80,8 @@ func (s *source) discard() error {
 	return kdb.RemoveDump(s.path)
 }
 
-// take dumps the database and verifies the dump: kdb5_util has been seen to
-// succeed on a full disk. The result has one user. Stage is called as dump and
-// verification begin.
+// take dumps the database and verifies the dump. The result has one user. Stage is
+// called as dump and verification begin, if that is not done at the same time.
 func (s *source) take(ctx context.Context, stage func(string)) (*snapshot, []status.Stage, error) {
 	w := &stopwatch{hear: stage}
 	snap, err := s.steps(ctx, w)
@@ -89,45 +90,29 @@ func (s *source) take(ctx context.Context, stage func(string)) (*snapshot, []sta
 }
 
 func (s *source) steps(ctx context.Context, w *stopwatch) (*snapshot, error) {
-	w.enter("dump")
-	warning := ""
-	if err := s.util.Dump(ctx, s.path); err != nil {
-		var failed *kdb.UtilError
-		if !errors.As(err, &failed) || !failed.DumpComplete {
-			return nil, err
-		}
-		warning = err.Error()
-	}
-	file, err := kdb.OpenDump(s.path)
+	d, err := s.dump(ctx, s.path, w)
 	if err != nil {
 		return nil, err
 	}
-	w.enter("verify")
-	db, err := s.verify(ctx, file)
-	if err != nil {
-		file.Close()
-		return nil, err
-	}
-	shared := &sharedDump{path: s.path, dump: file}
+	shared := &sharedDump{path: s.path, dump: d.file}
 	shared.once.Do(func() {})
-	return &snapshot{dump: shared, db: db, warning: warning, users: 1}, nil
+	return &snapshot{
+		dump: shared, db: content(d.report), engine: d.engine, locked: d.locked, warning: d.warning, left: d.left, users: 1,
+	}, nil
 }
 
 // explain tells what to do about an error of take.
 func (s *source) explain(err error) []status.Finding {
-	return findings(check.Dump(s.util.Realm, s.database, s.path, err))
+	return findings(check.Dump(s.util.Realm, s.query.Database, s.path, err))
 }
 
-func (s *source) verify(ctx context.Context, file *kdb.DumpFile) (db status.Database, err error) {
-	rep, err := verifyFile(ctx, file, s.util.Realm, s.masterKeyName, true)
-	if err != nil {
-		return db, err
-	}
-	db = status.Database{
+// content is what the status tells of a verified dump.
+func content(rep *dump.Report) status.Database {
+	db := status.Database{
 		Digest: hex.EncodeToString(rep.Digest), Principals: rep.Principals, Policies: rep.Policies, Bytes: rep.Bytes,
 	}
 	if rep.NewestMod != 0 {
 		db.Modified = time.Unix(int64(rep.NewestMod), 0).UTC()
 	}
-	return db, nil
+	return db
 }
