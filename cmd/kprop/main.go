@@ -8,12 +8,16 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/pflag"
 
 	"github.com/kprop/kprop/internal/buildinfo"
+	"github.com/kprop/kprop/internal/config"
 	"github.com/kprop/kprop/pkg/check"
+	"github.com/kprop/kprop/pkg/kdb"
 	"github.com/kprop/kprop/pkg/profile"
 	"github.com/kprop/kprop/pkg/schedule"
 	"github.com/kprop/kprop/pkg/transport"
@@ -22,6 +26,7 @@ import (
 const usage = "\nUsage: kprop [-r realm] [-f file] [-d] [-P port] [-s keytab] replica_host...\n\n"
 
 const help = `Usage: kprop [-r realm] [-f file] [-d] [-P port] [-s keytab] replica_host...
+       kprop --from-db [-r realm] [-d] [-P port] [-s keytab] replica_host...
        kprop VERB ...
 
 Propagates a dump of the Kerberos database, made by kdb5_util dump, to each
@@ -32,6 +37,8 @@ replica_host, where kpropd loads it.
   -d          print how much has been sent after each block
   -P port     port of kpropd, a number or a service name (default: krb5_prop, 754)
   -s keytab   keytab with the key of host/<this host> (default: the default keytab)
+      --from-db   propagate the database as it is now, without a dump file
+      --engine e  of --from-db: auto, db2 or kdb5_util (default: auto)
       --no-verify send the dump even if it is damaged, cut or of another realm
       --help      print this text
       --version   print the version
@@ -62,7 +69,8 @@ of that name); kprop help VERB explains it:
 type options struct {
 	realm, file, port, keytab string
 	debug, help, version      bool
-	noVerify                  bool
+	noVerify, fromDB          bool
+	engine                    string
 	hosts                     []string
 }
 
@@ -79,6 +87,8 @@ func parse(args []string) (*options, error) {
 	fs.BoolVarP(&o.help, "help", "h", false, "")
 	fs.BoolVar(&o.version, "version", false, "")
 	fs.BoolVar(&o.noVerify, "no-verify", false, "")
+	fs.BoolVar(&o.fromDB, "from-db", false, "")
+	fs.StringVar(&o.engine, "engine", "", "")
 	if err := fs.Parse(args); err != nil {
 		return nil, err
 	}
@@ -86,7 +96,22 @@ func parse(args []string) (*options, error) {
 	if len(o.hosts) == 0 && !o.help && !o.version {
 		return nil, errNoHost
 	}
-	return &o, nil
+	return &o, o.contradiction(fs.Changed("file"))
+}
+
+// contradiction tells which options cannot be meant together.
+func (o *options) contradiction(file bool) error {
+	switch {
+	case o.fromDB && file:
+		return errors.New("--from-db makes a dump of its own, and -f names one: give one of the two")
+	case o.fromDB && o.noVerify:
+		return errors.New("--from-db sends no dump unverified: --no-verify is for a file")
+	case !o.fromDB && o.engine != "":
+		return errors.New("--engine is for --from-db")
+	case o.engine != "" && !slices.Contains(config.Engines, o.engine):
+		return fmt.Errorf("--engine: %q is not an engine (allowed: %s)", o.engine, strings.Join(config.Engines, ", "))
+	}
+	return nil
 }
 
 func main() { os.Exit(run(os.Args[0], os.Args[1:], os.Stdout, os.Stderr)) }
@@ -133,8 +158,34 @@ func propagate(program string, args []string, stdout, stderr io.Writer) int {
 	}
 	out := newOutput(program, o, stdout, stderr)
 	s.Progress = out.progress
-	s.Run(context.Background(), o.file, o.hosts, func(r schedule.Result) { out.result(s, r) })
+	report := func(r schedule.Result) { out.result(s, r) }
+	if !o.fromDB {
+		s.Run(context.Background(), o.file, o.hosts, report)
+		return out.finish()
+	}
+	db, err := database(realm, o.engine)
+	if err != nil {
+		return fatal(stderr, program, err, "while reading kdc.conf")
+	}
+	db.Chosen = out.engine
+	s.RunFromDatabase(context.Background(), *db, o.hosts, report)
 	return out.finish()
+}
+
+// database is that of the realm on this host.
+func database(realm, engine string) (*schedule.Database, error) {
+	p, err := profile.Load(profile.Options{KDC: true, Realm: realm})
+	if err != nil {
+		return nil, err
+	}
+	info, err := p.RealmConfig(realm)
+	if err != nil {
+		return nil, err
+	}
+	return &schedule.Database{
+		Query: kdb.EngineQuery{Want: kdb.Engine(engine), Realm: &info, Database: info.DatabaseName},
+		Util:  kdb.Util{Path: profile.DefaultLayout().KDB5Util, Realm: realm},
+	}, nil
 }
 
 // masterKeyName is that of kdc.conf, which kprop reads for nothing else: a

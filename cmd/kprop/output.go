@@ -45,6 +45,17 @@ func (out *output) progress(host string, sent, size int64) {
 	}
 }
 
+// engine tells what has dumped the database, where somebody may wonder why.
+func (out *output) engine(c kdb.EngineChoice) {
+	if c.Native() && !out.opts.debug || out.opts.engine == string(c.Engine) {
+		return
+	}
+	out.mu.Lock()
+	defer out.mu.Unlock()
+	_, stderr := out.bars.streams(out.stdout, out.stderr)
+	fmt.Fprintf(stderr, "%s: the database was dumped by %s\n", out.program, c)
+}
+
 // result prints the outcome for one replica.
 func (out *output) result(s *schedule.Sender, r schedule.Result) {
 	out.mu.Lock()

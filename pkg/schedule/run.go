@@ -49,6 +49,10 @@ func (r *Result) Findings(port string) []check.Finding {
 	if r.Err == nil {
 		return nil
 	}
+	var made *MakeError
+	if errors.As(r.Err, &made) {
+		return made.Findings
+	}
 	var bad *VerifyError
 	if errors.As(r.Err, &bad) {
 		return check.BadDump(r.Names.Client.Realm, bad.Path, bad.Err)
@@ -75,17 +79,22 @@ func (r *Result) Findings(port string) []check.Finding {
 // verified once, when the first ticket is there, as MIT's order of checks is
 // ticket, dump, connection (reference kprop-protocol.md 12).
 func (s *Sender) Run(ctx context.Context, path string, hosts []string, report func(Result)) {
+	dump := &sharedDump{path: path}
+	if !s.NoVerify {
+		dump.verify = func(d *kdb.DumpFile) error { return s.verify(ctx, d) }
+	}
+	s.run(ctx, dump, hosts, report)
+}
+
+// run propagates a dump to all hosts, and closes it.
+func (s *Sender) run(ctx context.Context, dump *sharedDump, hosts []string, report func(Result)) {
 	var (
 		wg     sync.WaitGroup
 		mu     sync.Mutex
 		places = make(chan struct{}, Parallel)
-		dump   = &sharedDump{path: path}
 		// It is the same for all.
 		identity = sync.OnceValue(func() []check.Finding { return check.Identity(ctx, s.Realm, s.Keytab) })
 	)
-	if !s.NoVerify {
-		dump.verify = func(d *kdb.DumpFile) error { return s.verify(ctx, d) }
-	}
 	for _, host := range hosts {
 		places <- struct{}{}
 		wg.Go(func() {
