@@ -47,7 +47,7 @@ the command line is wrong.`,
 	fs.StringVarP(&s.Port, "port", "P", "", "`port` of kpropd, a number or a service name (default: the replica's own, krb5_prop, 754)")
 	fs.StringVarP(&s.Keytab, "keytab", "s", "", "`keytab` with the key of host/<this host> (default: the default keytab)")
 	fs.StringVarP(&s.Dump, "file", "f", "", "dump `file` to propagate")
-	fs.BoolVar(&s.Deep, "deep", false, "also let kdb5_util dump the whole database into a pipe, and verify it")
+	fs.BoolVar(&s.Deep, "deep", false, "also read the whole database, and verify it")
 	fs.BoolVar(&asJSON, "json", false, "print one JSON object")
 	return cmd
 }

@@ -35,7 +35,7 @@ depends on it is skipped. Give the options with which kpropd runs:
       --config file  configuration (default: /etc/kprop/kpropd.yaml if it is there)
       --history-dir dir  where received dumps are kept
       --engine engine    that loads: auto, db2 or kdb5_util
-      --deep   also let kdb5_util dump the whole database into a pipe, and verify it
+      --deep   also read the whole database, and verify it
       --json   print one JSON object
       --help   print this text
 

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/kprop/kprop/pkg/dump"
 	"github.com/kprop/kprop/pkg/kdb"
@@ -15,15 +16,16 @@ import (
 	"github.com/kprop/kprop/pkg/transport"
 )
 
-// deep reads the whole live database, as kdb5_util dumps it into a pipe, or
-// itself if it is of LMDB, and tries the stash on it. No file is made. An empty program is that of the
-// installation, an empty database that of kdc.conf.
-func (h *host) deep(ctx context.Context, program, database string) []Item {
+// deep reads the whole live database, itself or as kdb5_util dumps it into a pipe,
+// and tries the stash on it. No file is made. An empty program is that of the
+// installation, an empty database that of kdc.conf; engine and named are as in files.
+func (h *host) deep(ctx context.Context, engine, named, program, database string) []Item {
 	var s series
-	f := files{host: h}
+	f := files{host: h, engine: engine, named: named}
 	if program == "" {
 		program = profile.DefaultLayout().KDB5Util
 	}
+	choice, err := f.query().ChooseDump()
 	name := "live database"
 	switch {
 	case slices.Contains(h.blocked, nameKDCConf):
@@ -32,6 +34,8 @@ func (h *host) deep(ctx context.Context, program, database string) []Item {
 		s.add(name, skipItem("there is none yet"))
 	case h.settings.DBLibrary == "klmdb":
 		s.add(name, h.readLMDB(ctx))
+	case err == nil && choice.Engine == kdb.DB2:
+		s.add(name, h.readDB2(ctx))
 	default:
 		s.add(name, h.readLive(ctx, program, database))
 	}
@@ -39,6 +43,25 @@ func (h *host) deep(ctx context.Context, program, database string) []Item {
 }
 
 const mendLive = "on the primary: restore the last good dump with kdb5_util load; on a replica: propagate again"
+
+// readDB2 is readLive without kdb5_util, during which logins would wait.
+func (h *host) readDB2(ctx context.Context) []Item {
+	n := kdb.Native{
+		Library: "db2", Database: h.settings.DatabaseName, Stall: liveStall,
+		Verify: dump.VerifyOptions{Realm: h.realm, MasterKeyName: h.settings.MasterKeyName, SampleSize: -1},
+	}
+	d, err := n.Write(ctx, io.Discard)
+	if err == nil {
+		err = d.Verdict
+	}
+	if err != nil {
+		return failItem(fmt.Sprintf("the database is not whole: %v", err), mendLive)
+	}
+	return h.wholeLive(d.Report)
+}
+
+// liveStall is for how long another program may keep the database locked.
+const liveStall = time.Minute
 
 // maxSaid bounds what is kept of kdb5_util's messages, in bytes.
 const maxSaid = 4 << 10

@@ -77,7 +77,7 @@ func (o Receiving) Check(ctx context.Context) []Item {
 	h.do(ctx, "krb5kdc", []string{nameKeytab, nameDatabase}, f.checkOwnKDC)
 	h.do(ctx, "port", nil, func(context.Context) []Item { return checkListening(o.Port) })
 	if o.Deep {
-		return append(h.items, h.deep(deep, o.KDB5Util, o.Database)...)
+		return append(h.items, h.deep(deep, f.engine, f.named, o.KDB5Util, o.Database)...)
 	}
 	return h.items
 }

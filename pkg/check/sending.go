@@ -47,6 +47,14 @@ type site struct {
 	served                                          bool // kprop serve propagates it
 }
 
+// named is where a kdb5_util is named.
+func (at *site) named() string {
+	if at.kdb5Util == "" {
+		return ""
+	}
+	return "kdb5_util in kprop.yaml"
+}
+
 // Check runs all checks, replicas side by side, in at most 15 seconds unless
 // Deep. It changes nothing, and sends no database.
 func (s Sending) Check(ctx context.Context) []Item {
@@ -63,7 +71,7 @@ func (s Sending) Check(ctx context.Context) []Item {
 		wg.Go(func() {
 			h := s.checkSite(ctx, at)
 			if found[i] = h.items; s.Deep {
-				found[i] = append(found[i], h.deep(deep, at.kdb5Util, "")...)
+				found[i] = append(found[i], h.deep(deep, at.engine, at.named(), at.kdb5Util, "")...)
 			}
 			if len(sites) > 1 {
 				inRealm(found[i], at.realm)
@@ -199,9 +207,7 @@ func (s Sending) checkFiles(ctx context.Context, h *host, at site) {
 		h.settings.DatabaseName = at.database
 	}
 	f := &files{host: h, dump: at.dump, served: at.served, util: at.kdb5Util, path: at.database, engine: at.engine}
-	if at.kdb5Util != "" {
-		f.named = "kdb5_util in kprop.yaml"
-	}
+	f.named = at.named()
 	if at.dump != "" {
 		h.do(ctx, nameDump, nil, f.checkDump)
 	} else if s.StateDir != "" {
