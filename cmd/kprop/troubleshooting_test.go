@@ -163,7 +163,7 @@ var notALine = regexp.MustCompile(`^(` + strings.Join([]string{
 	`delete these on the primary`, `none needed`,
 	// good news
 	`what program answers`, `kpropd of this suite`, `; krb5.conf does not say`, `the stash has the master key`, `, %d of unknown enctypes`,
-	`the next dump that`, `the dump with the digest`, `less than 1 MiB`, `%s: %d, all the same`, ` and on each`, `, to no`, `verifying`, `waiting for its`, `show it again`,
+	`the next dump that`, `the dump with the digest`, `less than 1 MiB`, `%s: %d, all the same`, ` and on each`, `, to no`, `, database locked for`, `verifying`, `waiting for its`, `show it again`,
 	// the end of a line: the particulars of an error, hints in brackets, reasons in fields of the log
 	`%w: `, ` \(`, ` just now; try`, `: the dump is complete`, `port %s is not between`, `the host name %q cannot be`,
 	`it names no dump`, `%s: others may write`, `the digest is not one`, `a (number|time) in it`, `it is (too large|not of the form)`,
