@@ -162,7 +162,7 @@ func (b *Builder) sequencer() {
 	for c := range b.order {
 		<-c.ready
 		if b.failure() == nil {
-			if err := b.put(c); err != nil {
+			if err := caught(func() error { return b.put(c) }); err != nil {
 				b.fail(err)
 			}
 		}

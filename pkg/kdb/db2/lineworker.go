@@ -16,7 +16,9 @@ func (b *Builder) worker() {
 			if w == nil {
 				w = newLineWorker(b)
 			}
-			w.piece(c)
+			if err := caught(func() error { w.piece(c); return nil }); err != nil {
+				c.err = err
+			}
 		}
 		c.ready <- struct{}{}
 	}

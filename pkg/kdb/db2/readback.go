@@ -72,7 +72,7 @@ func (rr *runReader) addAll(s *textSum, add func(*textSum, []byte) error) (err e
 	for b := range rr.full {
 		for i := range b.at {
 			if err == nil {
-				err = add(s, b.item(i))
+				err = caught(func() error { return add(s, b.item(i)) })
 			}
 		}
 		rr.empty <- b

@@ -1,0 +1,15 @@
+package db2
+
+import "fmt"
+
+// caught makes an error of a panic in f, which would end the process: what is
+// built comes from a peer, and one bad connection must harm no other. It is for
+// goroutines that their caller cannot guard.
+func caught(f func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("panic: %v", r)
+		}
+	}()
+	return f()
+}
