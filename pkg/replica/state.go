@@ -127,10 +127,12 @@ func writeJSON(path string, v any) error {
 	if err := osutil.Step("write", path); err != nil {
 		return err
 	}
-	if err := writeFile(path+tempSuffix, append(text, '\n')); err != nil {
-		return err
+	err = writeFile(path+tempSuffix, append(text, '\n'))
+	if err == nil {
+		err = os.Rename(path+tempSuffix, path)
 	}
-	if err := os.Rename(path+tempSuffix, path); err != nil {
+	if err != nil {
+		_ = os.Remove(path + tempSuffix) // of a full disk, on which it takes room
 		return err
 	}
 	return syncDir(filepath.Dir(path))

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -203,4 +204,16 @@ func FuzzParseMark(f *testing.F) {
 			t.Fatalf("%+v", m)
 		}
 	})
+}
+
+// TestStateLeavesNoHalf: a state that cannot take its place leaves nothing behind.
+func TestStateLeavesNoHalf(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state")
+	ok(t, os.Mkdir(path, 0o700)) // which no file replaces
+	if err := writeJSON(path, &State{}); err == nil {
+		t.Fatal("a directory was replaced")
+	}
+	if _, err := os.Lstat(path + tempSuffix); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("%s: %v", path+tempSuffix, err)
+	}
 }
