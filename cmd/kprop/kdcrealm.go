@@ -20,15 +20,18 @@ func kdcRealm(realm string) (name string, conf *profile.Realm, err error) {
 	return name, &found, err
 }
 
-// mitWords makes of kdb5_util's long options with one hyphen what pflag
-// understands.
-func mitWords(args []string, options ...string) []string {
+// utilWords makes of kdb5_util's long options with one hyphen what pflag
+// understands. Those that are not for us too, since pflag would take -recurse for
+// -r ecurse.
+func utilWords(args []string) []string {
 	args = slices.Clone(args)
 	for i, arg := range args {
 		if arg == "--" {
 			break
 		}
-		if slices.Contains(options, arg) {
+		switch arg {
+		case "-b6", "-b7", "-hash", "-i", "-mkey_convert", "-new_mkey_file", "-old", "-ov", "-r13", "-r18",
+			"-recurse", "-rev", "-update", "-verbose":
 			args[i] = "-" + arg
 		}
 	}

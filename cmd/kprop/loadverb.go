@@ -19,23 +19,24 @@ import (
 	"github.com/kprop/kprop/pkg/profile"
 )
 
-const loadHelp = `Replaces the content of the database of a realm (db_library db2) by that of a dump,
-as kdb5_util load does, in a tenth of the time. - is standard input. Nothing is
-changed unless the whole dump is good, is of the realm, and the stash opens it: a
-new database is made beside the one that is live, read back and compared with the
-dump, and put in its place by renames, so that a krb5kdc that runs answers from the
-one or the other at any moment.
+const loadHelp = `Replaces the content of the database of a realm (db_library db2) by that of a
+dump, as kdb5_util load does, in a tenth of the time. - is standard input.
+Nothing is changed unless the whole dump is good, is of the realm, and the stash
+opens it: a new database is made beside the one that is live, read back and
+compared with the dump, and put in its place by renames, so that a krb5kdc that
+runs answers from the one or the other at any moment.
 
-What logins have changed here, the last success, the last failure and the count of
-failures, is kept; --no-keep-lockout takes that of the dump, as kdb5_util load
-does. If the database is changed by kadmin or another load meanwhile, nothing is
-loaded, unless --force says that such changes may be lost.
+What logins have changed here, the last success, the last failure and the count
+of failures, is kept; --no-keep-lockout takes that of the dump, as kdb5_util
+load does. If the database is changed by kadmin or another load meanwhile,
+nothing is loaded, unless --force says that such changes may be lost.
 
-There is no -update, which writes to the live files and leaves a database that no
-program can open if it is broken off. Nor are there -hash and -i: where iprop is on,
-only kdb5_util load resets the update log.
+There is no -update, which writes to the live files and leaves a database that
+no program can open if it is broken off. Nor are there -hash and -i: where iprop
+is on, only kdb5_util load resets the update log.
 
-Exit status: 0 if the database is loaded, 1 if it is as it was, 2 for a wrong usage.`
+Exit status: 0 if the database is loaded, 1 if it is as it was, 2 for a wrong
+usage.`
 
 // loadVerb is "kprop load".
 type loadVerb struct {
@@ -50,8 +51,7 @@ type loadVerb struct {
 func newLoadCommand() *cobra.Command {
 	var v loadVerb
 	cmd := &cobra.Command{
-		Use: "load [-r REALM] [-d DBNAME] [-b7 | -r13 | -r18] [-verbose] [--no-keep-lockout] [--force]" +
-			" [--stash STASH | --no-stash] FILE",
+		Use:   "load [-r REALM] [-d DBNAME] [--no-keep-lockout] [--force] FILE",
 		Short: "load a dump into the database of a realm",
 		Long:  loadHelp,
 		Args: func(_ *cobra.Command, args []string) error {

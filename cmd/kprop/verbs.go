@@ -86,11 +86,8 @@ func runVerb(args []string, stdout, stderr io.Writer) int {
 
 func (v *verbs) run(args []string) int {
 	root := v.root()
-	switch {
-	case len(args) > 0 && args[0] == "dump":
-		args = mitWords(args, "-b7", "-r13", "-r18", "-rev", "-verbose")
-	case len(args) > 0 && args[0] == "load":
-		args = mitWords(args, "-b7", "-r13", "-r18", "-verbose", "-update", "-hash", "-i")
+	if len(args) > 0 && (args[0] == "dump" || args[0] == "load") {
+		args = utilWords(args)
 	}
 	root.SetArgs(args)
 	cmd, err := root.ExecuteC()
