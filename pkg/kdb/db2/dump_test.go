@@ -7,10 +7,11 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
+
+	"go.uber.org/goleak"
 
 	"github.com/kprop/kprop/internal/krbtest"
 	"github.com/kprop/kprop/pkg/dump"
@@ -236,7 +237,7 @@ func TestDumpEnds(t *testing.T) {
 	database, _ := large(t)
 	s := snapshot(t, database, SnapshotMemory)
 	for left := range 4 {
-		before := runtime.NumGoroutine()
+		before := goleak.IgnoreCurrent()
 		_, err := s.Dump(context.Background(), &failingWriter{left}, dump.Header{Version: 7}, DumpOptions{Verify: &dump.VerifyOptions{}})
 		if !errors.Is(err, errFull) {
 			t.Errorf("full after %d: %v", left, err)
@@ -246,9 +247,7 @@ func TestDumpEnds(t *testing.T) {
 		if err == nil || err.Error() != "given up" {
 			t.Errorf("given up after %d: %v", left, err)
 		}
-		if n := runtime.NumGoroutine(); n > before {
-			t.Errorf("%d goroutines are left", n-before)
-		}
+		goleak.VerifyNone(t, before)
 	}
 }
 
