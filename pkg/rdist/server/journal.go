@@ -128,19 +128,35 @@ func newJournal(in *dir) (*journal, error) {
 		} else if err != nil {
 			return nil, err
 		}
-		// A session that begins now may find it before it is locked, and take
-		// it away.
-		if err := osutil.TryLock(j.file, osutil.Exclusive); err != nil || !in.holds(j.name, j.file) {
+		err = j.lock()
+		if errors.Is(err, osutil.ErrLocked) {
 			_ = j.file.Close()
 			continue
 		}
-		if err := j.restart(); err != nil {
-			j.remove()
+		if err == nil {
+			err = j.restart()
+		}
+		if err != nil {
+			_ = in.unlink(j.name)
+			_ = j.file.Close()
 			return nil, err
 		}
 		return j, nil
 	}
 	return nil, fmt.Errorf("there are %d journals already", maxJournals)
+}
+
+// lock holds the journal. The error wraps osutil.ErrLocked if a session that
+// begins now has found it before, and takes it away.
+func (j *journal) lock() error {
+	err := osutil.Step("lock", j.name)
+	if err == nil {
+		err = osutil.TryLock(j.file, osutil.Exclusive)
+	}
+	if err == nil && !j.in.holds(j.name, j.file) {
+		err = osutil.ErrLocked
+	}
+	return err
 }
 
 // holds reports whether a name is that of an open file.

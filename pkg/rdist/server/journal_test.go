@@ -31,7 +31,7 @@ func TestAtomicSyncs(t *testing.T) {
 		t.Errorf("%q, %v", got, err)
 	}
 	want := []string{
-		"create " + journalName, "write " + journalName, // its head
+		"create " + journalName, "lock " + journalName, "write " + journalName, // its head
 		"write " + journalName, "create own", // staged
 		"syncfs .", "write " + journalName, "fsync " + journalName, "fsync .", // the plan
 		"link own", "rename changed", "syncfs .", // switched
@@ -291,6 +291,27 @@ func TestNoJournal(t *testing.T) {
 		t.Errorf("%q, %v", got, err)
 	}
 	s.want(t, map[string]string{"e/f": "new"})
+}
+
+// TestNoLocks: on a file system without locks there is no journal, and no file is
+// left for each that was tried.
+func TestNoLocks(t *testing.T) {
+	s := newUpdateSite(t)
+	for op, errno := range map[string]error{"lock": syscall.ENOLCK, "write": syscall.ENOSPC} {
+		osutil.Fault = func(at, path string) error {
+			if at == op && isJournal(path) {
+				return errno
+			}
+			return nil
+		}
+		got, err := s.talk(t, granted+"t0 "+s.root+"/e/f\n"+file("f", op)+"cXatomic commit\n\x02\n")
+		osutil.Fault = nil
+		if err != nil || !strings.Contains(strings.Join(got, "\n"), "there is no journal of this update") {
+			t.Errorf("%s: %q, %v", op, got, err)
+		}
+		s.want(t, map[string]string{"e/f": op})
+		s.nothingLeft(t)
+	}
 }
 
 // FuzzJournal: whatever stands in a journal, nothing outside the root changes,
