@@ -121,6 +121,23 @@ func TestJournalOfLiving(t *testing.T) {
 	s.nothingLeft(t)
 }
 
+// TestJournalOfAnother account's session is nothing to tell of while that lives.
+func TestJournalOfAnother(t *testing.T) {
+	s := newUpdateSite(t)
+	path := filepath.Join(s.root, journalName)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644) // not as ours are
+	must(t, err)
+	defer f.Close()
+	must(t, osutil.TryLock(f, osutil.Exclusive))
+	if said := s.nextSession(t); said != ok {
+		t.Errorf("%q", said)
+	}
+	must(t, osutil.TryLock(f, osutil.Unlock))
+	if said := s.nextSession(t); !strings.Contains(said, "it is not a journal of krdistd") {
+		t.Errorf("%q", said)
+	}
+}
+
 // TestJournalName: no client gets at a journal.
 func TestJournalName(t *testing.T) {
 	s := newUpdateSite(t)

@@ -50,17 +50,18 @@ func (s *session) recoverJournal(in *dir, name string) error {
 		return err
 	}
 	defer f.Close()
-	empty, err := checkJournal(f)
-	if err != nil {
-		return err
-	}
 	switch err := osutil.TryLock(f, osutil.Exclusive); {
 	case errors.Is(err, osutil.ErrLocked):
-		return nil // of a session that lives
+		return nil // of a session that lives, perhaps of another account
 	case err != nil:
 		return err
 	case !in.holds(name, f):
 		return nil // somebody else was faster
+	}
+	// Not before it is locked: until then a session may have written in it.
+	switch empty, err := checkJournal(f); {
+	case err != nil:
+		return err
 	case empty:
 		return in.unlink(name)
 	}
