@@ -24,7 +24,7 @@ const (
 	// One more goes without, and tells so if it matters.
 	maxJournals = 16
 	// journalFull is from where on the journal of a session without an update
-	// begins anew, in octets.
+	// begins anew with the next request, in octets.
 	journalFull = 64 << 10
 )
 
@@ -249,17 +249,25 @@ func (r *root) path() []string {
 	return real[: len(real)-len(r.prefix) : len(real)-len(r.prefix)]
 }
 
+// trimJournal begins a long journal anew. It is for the time between requests,
+// when nothing is there of what they have written down. If that fails, there is
+// none any more.
+func (s *session) trimJournal() {
+	if s.journal == nil || s.update != nil || s.journal.size <= journalFull {
+		return
+	}
+	if err := s.journal.restart(); err != nil {
+		s.closeJournal(false)
+		s.noJournal = err
+	}
+}
+
 // writeDown appends a record about an entry of a directory, if the session has a
 // journal.
 func (s *session) writeDown(r *record, base *dir, route []string, ino func() (uint64, error)) error {
 	j, err := s.openJournal()
 	if err != nil {
 		return nil // told when it matters, at the beginning of an update
-	}
-	if s.update == nil && j.size > journalFull {
-		if err := j.restart(); err != nil {
-			return err
-		}
 	}
 	path, err := s.pathOf(base, route)
 	if err != nil {

@@ -310,6 +310,57 @@ func TestNoJournal(t *testing.T) {
 	s.want(t, map[string]string{"e/f": "new"})
 }
 
+// TestJournalTrimmed: a long journal begins anew, but never without the temporary
+// files that are there; if it cannot, it is gone.
+func TestJournalTrimmed(t *testing.T) {
+	s := newUpdateSite(t)
+	path := filepath.Join(s.root, journalName)
+	temp, most, anew := "", int64(0), 0
+	watch := func(op, name string) error {
+		switch {
+		case op == "create" && !isJournal(name):
+			temp = name
+		case op == "link":
+			info, err := os.Stat(path)
+			if err != nil {
+				return err
+			}
+			if info.Size() < most {
+				anew++
+				data, err := os.ReadFile(path)
+				if !strings.Contains(string(data), temp) || !strings.Contains(string(data), name) {
+					t.Errorf("%s and %s are not in the journal: %q, %v", temp, name, data, err)
+				}
+			}
+			most = max(most, info.Size())
+		}
+		return nil
+	}
+	const one = "R10000 0644 3 9 9 root root saved\nnew\x05\n" // with savetargets
+	client := "T0 " + s.root + "/d\n" + strings.Repeat(one, 1500)
+	osutil.Fault = watch
+	got, err := s.talk(t, client+"\x02\n")
+	osutil.Fault = nil
+	if err != nil || anew == 0 || most > journalFull+300 {
+		t.Errorf("it has begun anew %d times, and has %d octets: %.1000q, %v", anew, most, got, err)
+	}
+	heads := 0
+	osutil.Fault = func(op, name string) error {
+		if info, err := os.Stat(path); op == "write" && err == nil && info.Size() == 0 {
+			if heads++; heads > 1 {
+				return syscall.ENOSPC
+			}
+		}
+		return nil
+	}
+	got, err = s.talk(t, client+"cXatomic\ncXatomic begin\ncXatomic commit\n\x02\n")
+	osutil.Fault = nil
+	if text := strings.Join(got[len(got)-4:], "\n"); err != nil || heads != 2 || !strings.Contains(text, "there is no journal of this update") {
+		t.Errorf("%d heads: %q, %v", heads, text, err)
+	}
+	s.nothingLeft(t)
+}
+
 // TestNoLocks: on a file system without locks there is no journal, and no file is
 // left for each that was tried.
 func TestNoLocks(t *testing.T) {

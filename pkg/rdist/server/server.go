@@ -209,6 +209,7 @@ func (s *session) extends(word string) bool { return slices.Contains(s.extension
 
 // request does what one line asks for.
 func (s *session) request(line wire.Line) error {
+	s.trimJournal()
 	switch line.Op {
 	case 0:
 		return refuse("server: expected control record")
