@@ -58,6 +58,9 @@ func (s *session) list(in *dir) error {
 	slices.Sort(names)
 	octets := 0
 	for _, name := range names {
+		if isJournal(name) { // it is no concern of a client's, and clean leaves it out too
+			continue
+		}
 		if wire.CheckText(name) != nil {
 			return s.conn.Write(wire.OpNo, "")
 		}

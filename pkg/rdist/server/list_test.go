@@ -48,6 +48,13 @@ func TestList(t *testing.T) {
 	}
 	must(t, os.Remove(odd))
 
+	// A client that finds more than it has would clean the directory.
+	journal := s.write(t, "d/"+journalName, "")
+	if same, _ := s.talk(t, in("0", "")); strings.Contains(strings.Join(same, "\n"), journalName) {
+		t.Errorf("a journal is told of: %q", same)
+	}
+	must(t, os.Remove(journal))
+
 	// The same without entering it.
 	again, _ := s.talk(t, "cXlist\nT0 "+s.root+"\nLd\nLd/b\nLd/link\nLnone\nL../outside\nE\n")
 	wantLines(t, again, slices.Concat([]string{granted, ok, ok}, got[4:10], []string{"N", "N", "N",
