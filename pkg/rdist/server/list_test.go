@@ -74,6 +74,21 @@ func TestList(t *testing.T) {
 	}
 }
 
+// TestOwnersOfTwoWords: a blank in a group's name would make the rest of it a part
+// of the file's.
+func TestOwnersOfTwoWords(t *testing.T) {
+	s := newSite(t)
+	s.o.Extensions = true
+	group := os.Getgid()
+	s.o.Users = recordedUsers{s.root, map[string]int{"the owner": os.Getuid()}, map[string]int{"domain users": group}}
+	s.write(t, "d/f", "1")
+	got, _ := s.talk(t, "cXlist\nT0 "+s.root+"\nLd\nQd/f\n")
+	owner := fmt.Sprintf(" 644 :%d :%d", os.Getuid(), group)
+	if len(got) != 6 || !strings.HasSuffix(got[3], owner+" f") || !strings.HasSuffix(got[5], owner) {
+		t.Errorf("%q", got)
+	}
+}
+
 // TestListBounds: of a large directory no more is told than the client may
 // expect.
 func TestListBounds(t *testing.T) {

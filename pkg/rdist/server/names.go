@@ -2,6 +2,7 @@ package server
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/kprop/kprop/pkg/rdist/option"
 )
@@ -73,8 +74,10 @@ func (n *names) group(gid uint32, o option.Set) string {
 	return remember(n.groupNames, gid, func() string { return wireName(gid, n.users.GroupName) })
 }
 
+// wireName gives a number for a name that would be taken for more than one word,
+// as "domain users" is called in some directories.
 func wireName(number uint32, lookup func(int) (string, bool)) string {
-	if name, ok := lookup(int(number)); ok && name != "" {
+	if name, ok := lookup(int(number)); ok && name != "" && !strings.ContainsAny(name, " \n\x00") {
 		return name
 	}
 	return numeric(number)
