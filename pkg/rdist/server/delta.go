@@ -38,7 +38,9 @@ func (s *session) regularDelta(line wire.Line) error {
 	switch {
 	case err != nil || !complete:
 		return err
-	case unequal != nil && a.failed == nil:
+	case unequal != nil && a.failed != nil: // and if the parts were equal so far, the file is not
+		return a.notWritten()
+	case unequal != nil:
 		if err := s.note("%s: what was there cannot be made the new file, which is sent whole: %s", a.entry.text, osutil.Reason(unequal)); err != nil {
 			return err
 		}

@@ -217,6 +217,45 @@ func TestDeltaChanges(t *testing.T) {
 	}
 }
 
+// TestDeltaFull: what is there is cut while its parts are compared, and there is no
+// room for them. That all that came was equal makes the file not equal.
+func TestDeltaFull(t *testing.T) {
+	s := newSite(t)
+	s.o.Extensions, s.o.minDelta = true, 1
+	old := strings.Repeat("0123456789abcdef", 3*64)
+	path := s.write(t, "f", old)
+	changes := readerFunc(func([]byte) (int, error) {
+		must(t, os.Truncate(path, 1500))
+		makeFull(t, "rdist")
+		return 0, io.EOF
+	})
+	got, err := s.raw(t, io.MultiReader(strings.NewReader("V6\ncXdelta\nT0 "+s.root+"\n"+deltaLine(0x8, len(old), "f")), changes,
+		strings.NewReader(blocks(0, 1)+blocks(1, 2)+complete(old)+"\x05\n\x02\n")))
+	if len(got) != 5 || !strings.HasPrefix(got[4], "\x01hosta: REMOTE ERROR: ") || !strings.HasSuffix(got[4], ": Write error: No space left on device") {
+		t.Errorf("%q, %v", got, err)
+	}
+	noTemp(t, s.root)
+}
+
+// makeFull has the server's open file whose name begins so take nothing.
+func makeFull(t *testing.T, prefix string) {
+	t.Helper()
+	full, err := unix.Open("/dev/full", unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	must(t, err)
+	defer unix.Close(full)
+	open, err := os.ReadDir("/proc/self/fd")
+	must(t, err)
+	for _, e := range open {
+		var fd int
+		_, _ = fmt.Sscan(e.Name(), &fd)
+		if name, err := os.Readlink("/proc/self/fd/" + e.Name()); err == nil && strings.HasPrefix(filepath.Base(name), prefix) {
+			must(t, unix.Dup3(full, fd, unix.O_CLOEXEC))
+			return
+		}
+	}
+	t.Fatalf("no file %s... is open", prefix)
+}
+
 func replaceFile(path, content string) error {
 	if err := os.WriteFile(path+".new", []byte(content), 0o644); err != nil {
 		return err

@@ -230,7 +230,7 @@ func (a *arrival) finish() error {
 	case a.temp == nil:
 		return s.change("%s: need to update", text)
 	case a.failed != nil:
-		return refuse("%s: Write error: %s", a.temp.text, osutil.Reason(a.failed))
+		return a.notWritten()
 	}
 	if err := a.complete(); err != nil {
 		return err
@@ -243,6 +243,10 @@ func (a *arrival) finish() error {
 	}
 	s.logInstalled(text)
 	return s.ack()
+}
+
+func (a *arrival) notWritten() error {
+	return refuse("%s: Write error: %s", a.temp.text, osutil.Reason(a.failed))
 }
 
 // complete gives the temporary file its size, owner, times and, last, its mode.
