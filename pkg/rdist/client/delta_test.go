@@ -167,6 +167,10 @@ func TestDeltaRefused(t *testing.T) {
 	if o := runEntries(t, dir+"/a -> h install /t ;", Options{Dialer: f}); o.AsWanted() || o.Hosts[0].Err != nil || o.entry(t).ServerErrors != 1 || len(f.sent("R")) > 0 {
 		t.Errorf("%s\n%s", o.entry(t).brief(), o.out)
 	}
+	f = deltaFake(t, old, "Nothing\n")
+	if o := runEntries(t, dir+"/a -> h install /t ;", Options{Dialer: f}); o.AsWanted() || o.Hosts[0].Err == nil || len(f.sent("R")) > 0 {
+		t.Errorf("what is no answer: %s\n%s", o.entry(t).brief(), o.out)
+	}
 	for answer, want := range map[string]string{"\x01h: REMOTE ERROR: no\n": "errors 0 1", "\x01\n": "errors 0 1", "\x05\n": "updated 1"} {
 		f := deltaFake(t, old, "")
 		f.hook = func(f *fake, name string, l wire.Line, conn *wire.Conn) bool {

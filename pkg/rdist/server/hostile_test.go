@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"testing"
@@ -358,6 +359,39 @@ func TestOutOfStep(t *testing.T) {
 			t.Fatalf("%s: the command was run", name)
 		}
 		noTemp(t, s.root)
+	}
+}
+
+// TestDescriptors: whatever becomes of its requests, a session leaves nothing open.
+func TestDescriptors(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // it would close what was forgotten
+	open := func() int {
+		entries, err := os.ReadDir("/proc/self/fd")
+		must(t, err)
+		return len(entries)
+	}
+	data := strings.Repeat("0123456789abcdef", 3*64)
+	send := deltaLine(0, len(data), "d/changed")
+	var requests []string
+	for _, r := range []string{
+		send + blocks(0, 3) + complete(data) + "\x05\n", send + blocks(0, 3) + complete("other") + "\x05\n", send + literally("x") + "Q\x01\n", send + "x", send, "p0 x\n",
+		deltaLine(0x8, len(data), "d/changed") + blocks(0, 3) + complete(data) + "\x05\n", deltaLine(0, 10, "none") + "0123456789\x05\n",
+		"Ld\n", "Lnone\n", "Ld/changed\n", "d0 0755 0 0 0 root root d\nLsub\n", "d0 0755 0 0 0 root root d/changed\nE\n", "d1 0755 0 0 0 root root none\n",
+		"r0 0644 3 1 1 root root d/ahead\nnew\x05\n", "r0 0644 3 1 1 root root d/removed-dir\nnew\x05\n", "r0 0644 3 1 1 root root d/changed/x\nnew\x05\n", "r0 0644 3 1 1 root root x\nn",
+		"R10000 0644 3 9 9 root root d/saved\nnew\x05\n", "k0 ROOT/d/changed d/linked\n", "k0 ROOT/none d/linked\n", "Hd/changed\n", "Hd\n",
+		"K0 0777 3 0 0 root root d/link\nnew\n\x05\n\x05\n", "Strue\n", "Sfalse\n",
+	} {
+		requests = append(requests, r, "cXatomic begin\n"+r, "cXatomic begin\n"+r+"cXatomic switch\ncXatomic commit\n")
+	}
+	for _, r := range requests {
+		s := newUpdateSite(t)
+		s.o.minDelta = 1
+		s.write(t, "d/changed", data)
+		before := open()
+		got, err := s.raw(t, strings.NewReader("V6\ncXdelta,list,ahead,digest,atomic\nT0 "+s.root+"\n"+strings.ReplaceAll(r, "ROOT", s.root)))
+		if after := open(); after != before {
+			t.Errorf("%.100q: %d descriptors are open, %d were: %q, %v", r, after, before, got, err)
+		}
 	}
 }
 
