@@ -140,10 +140,15 @@ func (f Files) lookupOutside(key string) (*Account, error) {
 		}
 	}
 	fields, err = f.ask("shadow", a.Name)
-	if err == nil && len(fields) >= 8 && fields[0] == a.Name {
+	switch {
+	case errors.Is(err, ErrUnknown) || err != nil && os.Geteuid() != 0:
+		return a, nil // most services do not tell, and only root may ask
+	case err != nil:
+		return nil, err // the account may be locked
+	case len(fields) >= 8 && fields[0] == a.Name:
 		return a, a.takeShadow(fields)
 	}
-	return a, nil // only root may ask, and most services do not tell
+	return a, nil
 }
 
 // maxGroups is how many groups Linux lets a process be in.

@@ -32,6 +32,8 @@ case "$1 $2" in
 "initgroups odd") echo 'odd 1 x';;
 "passwd long") yes | head -c 5000000;;
 "passwd sick") exit 3;;
+"passwd silent") echo 'silent:x:5003:5003::/:/bin/sh';;
+"shadow silent") exit 1;;
 "group ops"|"group 6000") echo 'ops:*:6000:carol';;
 *) exit 2;;
 esac
@@ -73,6 +75,10 @@ func TestLookupOutside(t *testing.T) {
 		if unknown := name == "eve" || name == "Carol"; errors.Is(err, ErrUnknown) != unknown {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	// Whether it is locked is not known. Nobody but root would be told.
+	if a, err := f.Lookup("silent"); os.Geteuid() == 0 && (err == nil || errors.Is(err, ErrUnknown)) || os.Geteuid() != 0 && err != nil {
+		t.Errorf("%+v, %v", a, err)
 	}
 	asked()
 	// What is no name, or a number in the place of one, is not asked for.
