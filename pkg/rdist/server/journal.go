@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -47,6 +48,7 @@ type journal struct {
 	name   string
 	file   *os.File
 	size   int64
+	lines  int            // behind the first
 	dirs   map[string]int // numbers, by path
 	linked bool           // the name is durable
 }
@@ -171,7 +173,7 @@ func (j *journal) restart() error {
 	if err := j.file.Truncate(0); err != nil {
 		return err
 	}
-	j.size, j.dirs = 0, map[string]int{}
+	j.size, j.lines, j.dirs = 0, -1, map[string]int{}
 	return j.write([]byte(journalMagic))
 }
 
@@ -179,12 +181,17 @@ func (j *journal) write(b []byte) error {
 	if j.size+int64(len(b)) > maxJournal {
 		return fmt.Errorf("the journal would become larger than %d MiB", maxJournal>>20)
 	}
+	lines := j.lines + bytes.Count(b, []byte("\n"))
+	if lines > maxRecords { // no more are read
+		return fmt.Errorf("the journal would have more than %d lines", maxRecords)
+	}
 	err := osutil.Step("write", j.name)
 	if err == nil {
 		_, err = j.file.WriteAt(b, j.size)
 	}
 	if err == nil {
 		j.size += int64(len(b))
+		j.lines = lines
 	}
 	return err
 }

@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -359,6 +360,28 @@ func TestJournalTrimmed(t *testing.T) {
 		t.Errorf("%d heads: %q, %v", heads, text, err)
 	}
 	s.nothingLeft(t)
+}
+
+// TestJournalFull: all that is written in a journal is read.
+func TestJournalFull(t *testing.T) {
+	d, err := openDir(t.TempDir())
+	must(t, err)
+	j, err := newJournal(d)
+	must(t, err)
+	defer j.remove()
+	must(t, j.write(dirLine(1, "/d")))
+	some := bytes.Repeat((&record{op: recTemp, temp: "rdistABCDEF"}).line(), 1<<10)
+	for err == nil {
+		err = j.write(some)
+	}
+	written := j.lines - 1
+	_, seekErr := j.file.Seek(0, io.SeekStart)
+	must(t, seekErr)
+	told, readErr := parseJournal(j.file)
+	must(t, readErr)
+	if len(told.records) != written || written < maxRecords-2<<10 || !strings.Contains(err.Error(), "more than 1048576 lines") {
+		t.Errorf("%d records are read of %d: %v", len(told.records), written, err)
+	}
 }
 
 // TestNoLocks: on a file system without locks there is no journal, and no file is
