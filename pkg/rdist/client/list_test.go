@@ -107,6 +107,34 @@ func TestListed(t *testing.T) {
 	check("one is missing", 1, 0, 0, 1, 3)
 }
 
+// TestListedBefore: what a special command does to a directory, or savetargets, is
+// seen, though it was listed before.
+func TestListedBefore(t *testing.T) {
+	for options, special := range map[string]string{"": `special SRC/000 "cd DST && rm 001 && : >050" ;`, "-osavetargets": ""} {
+		src := t.TempDir() + "/s"
+		for i := range 60 {
+			write(t, fmt.Sprintf("%s/%03d", src, i), "x")
+		}
+		root, err := filepath.EvalSymlinks(t.TempDir())
+		must(t, err)
+		s := &spoken{pair: newPair(t, root)}
+		if options != "" {
+			write(t, src+"/000.OLD", "kept") // the name by which savetargets keeps the other
+		}
+		entry := src + " -> h install " + options + " " + root + "/t ; "
+		if o := s.run(entry); !o.AsWanted() {
+			t.Fatalf("%s", o.out)
+		}
+		write(t, src+"/000", "other")
+		o := s.run(entry + strings.NewReplacer("SRC", src, "DST", root+"/t").Replace(special))
+		if !o.AsWanted() || s.ops[wire.OpList] != 1 {
+			t.Errorf("%s: sent %v\n%s", options, s.ops, o.out)
+		}
+		_ = os.Remove(root + "/t/000.OLD.OLD")
+		sameTree(t, src, root+"/t")
+	}
+}
+
 // lists has a fake answer OpList like OpDirectory, with something behind it, and
 // OpListing with something.
 func lists(entered, ahead string) func(*fake, string, wire.Line, *wire.Conn) bool {
