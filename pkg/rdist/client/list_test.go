@@ -135,6 +135,40 @@ func TestListedBefore(t *testing.T) {
 	}
 }
 
+// TestListedLinks: names of one file stay names of one, where it is small enough to
+// be sent ahead, and where one of them is in a directory in which nothing is to be
+// done.
+func TestListedLinks(t *testing.T) {
+	src := t.TempDir() + "/s"
+	for i := range 60 {
+		write(t, fmt.Sprintf("%s/many/%03d", src, i), "x")
+	}
+	write(t, src+"/many/plain/f", "f")
+	must(t, os.Link(src+"/many/050", src+"/many/051x"))
+	root, err := filepath.EvalSymlinks(t.TempDir())
+	must(t, err)
+	s := &spoken{pair: newPair(t, root)}
+	same := func(a, b string) {
+		t.Helper()
+		one, _ := os.Stat(root + "/t/" + a)
+		two, _ := os.Stat(root + "/t/" + b)
+		if !os.SameFile(one, two) {
+			t.Errorf("%s and %s are two files", a, b)
+		}
+	}
+	entry := src + " -> h install " + root + "/t ;"
+	if o := s.run(entry); o.entry(t).Linked != 1 || !o.AsWanted() {
+		t.Errorf("%s\n%s", o.entry(t).brief(), o.out)
+	}
+	same("many/050", "many/051x")
+	must(t, os.MkdirAll(src+"/many/zone", 0o755))
+	must(t, os.Link(src+"/many/plain/f", src+"/many/zone/f"))
+	if o := s.run(entry); o.entry(t).Linked != 1 || !o.AsWanted() {
+		t.Errorf("%s\n%s", o.entry(t).brief(), o.out)
+	}
+	same("many/plain/f", "many/zone/f")
+}
+
 // lists has a fake answer OpList like OpDirectory, with something behind it, and
 // OpListing with something.
 func lists(entered, ahead string) func(*fake, string, wire.Line, *wire.Conn) bool {

@@ -362,6 +362,23 @@ func TestOutOfStep(t *testing.T) {
 	}
 }
 
+// TestCloseAgain: a file that is closed already is not another one that has got its
+// number since.
+func TestCloseAgain(t *testing.T) {
+	d, err := openDir(t.TempDir())
+	must(t, err)
+	defer d.close()
+	first, err := d.createNew("first")
+	must(t, err)
+	number := first.fd
+	must(t, first.Close())
+	must(t, unix.Dup3(d.fd, number, unix.O_CLOEXEC))
+	must(t, first.Close())
+	if err := unix.Close(number); err != nil {
+		t.Errorf("the other one was closed: %v", err)
+	}
+}
+
 // TestDescriptors: whatever becomes of its requests, a session leaves nothing open.
 func TestDescriptors(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // it would close what was forgotten

@@ -44,6 +44,50 @@ func TestAtomicSyncs(t *testing.T) {
 	}
 }
 
+// TestAsideSyncs: what goes out of the way at once is in the journal, durable,
+// before it goes.
+func TestAsideSyncs(t *testing.T) {
+	s := newUpdateSite(t)
+	synced, aside := false, 0
+	osutil.Fault = func(op, path string) error {
+		switch {
+		case op == "fsync" && path == journalName:
+			synced = true
+		case op == "write" && path == journalName:
+			synced = false
+		case op == "rename" && strings.HasPrefix(path, ".rdist"):
+			if aside++; !synced {
+				t.Error("it goes before it is written down")
+			}
+		}
+		return nil
+	}
+	got, err := s.talk(t, granted+"T0 "+s.root+"/d\nD0 0755 0 0 0 root root became-dir\nE\ncXatomic abort\n\x02\n")
+	osutil.Fault = nil
+	if err != nil || aside != 1 {
+		t.Errorf("%d went aside: %q, %v", aside, got, err)
+	}
+	s.want(t, map[string]string{"d/became-dir": "old"})
+}
+
+// TestRecoverySparesDirectories: one that has come to the place of another keeps
+// its attributes.
+func TestRecoverySparesDirectories(t *testing.T) {
+	s := newUpdateSite(t)
+	client := granted + "T0 " + s.root + "\nD0 0750 0 0 0 root root d\nE\nSkill -9 $PPID\n"
+	if !s.crashing(t, client, 0, 0) {
+		t.Fatal("the server was not killed")
+	}
+	must(t, os.Rename(s.root+"/d", s.outside+"/d"))
+	must(t, os.Mkdir(s.root+"/d", 0o700))
+	if said := s.nextSession(t); !strings.Contains(said, s.root+"/d could not be put back: somebody has changed it since") {
+		t.Errorf("%q", said)
+	}
+	if info, err := os.Stat(s.root + "/d"); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+}
+
 // interrupted leaves an update of d/changed, d/fresh and e/f that was switched,
 // and gives its journal.
 func (s *site) interrupted(t *testing.T) []byte {
