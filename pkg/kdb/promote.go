@@ -67,15 +67,7 @@ func (s *Staging) replace(ctx context.Context) (*Promotion, error) {
 	p := &Promotion{}
 	policies := readPolicies(s.Database() + db2.PolicySuffix)
 	for try := 1; ; try++ {
-		locks, err := db2.Lock(ctx, s.live, osutil.Exclusive)
-		if err != nil {
-			return nil, err
-		}
-		done, err := s.underLocks(p, policies, try == tries)
-		if err == nil && done {
-			locks.Touch()
-		}
-		p.Held = max(p.Held, locks.Unlock())
+		done, err := s.locked(ctx, p, policies, try == tries)
 		if err != nil {
 			return nil, err
 		}
@@ -86,6 +78,24 @@ func (s *Staging) replace(ctx context.Context) (*Promotion, error) {
 			return nil, err
 		}
 	}
+}
+
+// locked takes the locks for one try.
+func (s *Staging) locked(ctx context.Context, p *Promotion, policies policyContent, must bool) (done bool, err error) {
+	if s.watch != nil {
+		release := s.watch.live.MapTops()
+		defer release()
+	}
+	locks, err := db2.Lock(ctx, s.live, osutil.Exclusive)
+	if err != nil {
+		return false, err
+	}
+	done, err = s.underLocks(p, policies, must)
+	if err == nil && done {
+		locks.Touch()
+	}
+	p.Held = max(p.Held, locks.Unlock())
+	return done, err
 }
 
 func (s *Staging) underLocks(p *Promotion, staged policyContent, must bool) (done bool, err error) {

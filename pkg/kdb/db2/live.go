@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -23,8 +24,8 @@ import (
 // A million principals are 317 MB, which are neither to be held in memory nor
 // read under one lock. Programs change pages in place, so what is read in pieces,
 // each under a shared lock of a millisecond or two, is no snapshot. But all that
-// is asked is what every record holds at the end. So Live remembers 16 bytes of
-// each leaf, a fingerprint, and reads in rounds: the first all records, the next
+// is asked is what every record holds at the end. So Live remembers 24 bytes of
+// each leaf, fingerprints, and reads in rounds: the first all records, the next
 // those of leaves that have another fingerprint by then. The last is under the
 // exclusive lock of the promotion, and has nothing to do if the times of the file
 // say that nobody wrote it since the round before. Fingerprints suffice since
@@ -35,6 +36,9 @@ import (
 // the kernel's clock the second changes nothing about the file that could be
 // seen. So the times are believed only if they were of an earlier tick already
 // when they were read, under the lock.
+//
+// If they say that somebody wrote, most leaves need not be read all the same: see
+// live_top.go.
 //
 // A Live is for one goroutine.
 type Live struct {
@@ -49,11 +53,15 @@ type Live struct {
 	at       identity // at the latest look
 	current  bool     // all was read while the file was as it is at, beyond doubt
 	tree     uint64   // fingerprint of the pages above the leaves
+	above    []uint32 // these pages
 	leaves   []uint32 // in the order of the keys
 	seen     []leafSeen
-	hashed   uint64 // content of a hash file, instead
-	visited  int    // leaves that were not as before, in this round
-	restarts int    // of this round
+	hashed   uint64        // content of a hash file, instead
+	visited  int           // leaves that were not as before, in this round
+	restarts int           // of this round
+	tops     topsAt        // at the beginning of the latest round, if it came to its end
+	mapped   []byte        // the file, while MapTops is in force
+	touched  atomic.Uint32 // what touchTops has read
 
 	base   *liveBase // what Look saw
 	recent map[uint64]struct{}
@@ -62,11 +70,11 @@ type Live struct {
 }
 
 // leafSeen is what is remembered of a leaf: of all of it, and of what a login
-// does not change, wherever in the leaf it is. carried says that its records
-// went to the visitor.
+// does not change, wherever in the leaf it is. top is of a part of it that
+// stands for all, or 0. carried says that its records went to the visitor.
 type leafSeen struct {
-	full, content uint64
-	carried       bool
+	full, content, top uint64
+	carried            bool
 }
 
 // liveBase is the database at the beginning.
@@ -246,7 +254,8 @@ const lockPause = 100 * time.Microsecond
 // the time it keeps the lock.
 func (l *Live) round(ctx context.Context, visit visitor) error {
 	const patience = 10
-	l.restarts, l.visited = 0, 0
+	l.restarts, l.visited, l.tops = 0, 0, topsAt{}
+	tops := l.topsNow()
 	next := 0
 	for first := true; ; first = false {
 		if !first {
@@ -269,6 +278,8 @@ func (l *Live) round(ctx context.Context, visit visitor) error {
 			return err
 		}
 		if !more {
+			l.tops = tops
+			l.tops.ino = l.at.ino
 			return nil
 		}
 	}

@@ -3,7 +3,6 @@ package db2
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"math/rand/v2"
 	"os"
@@ -60,23 +59,14 @@ func TestChanges(t *testing.T) {
 	}
 }
 
-// modify changes attributes and the time of the modification in place.
+// modify changes attributes and the time of the modification.
 func modify(t *testing.T, live, name string, at time.Time) {
 	t.Helper()
-	mem, err := os.ReadFile(live)
-	ok(t, err)
-	f, err := OpenBytes(mem, live)
-	ok(t, err)
-	data, err := f.Search([]byte(name + "\x00"))
-	ok(t, err)
-	data[recAttributes] ^= 1
-	i := bytes.Index(data, []byte("root@KPROP.TEST"))
-	binary.LittleEndian.PutUint32(data[i-4:], uint32(at.Unix()))
-	w, err := os.OpenFile(live, os.O_WRONLY, 0)
-	ok(t, err)
-	defer w.Close()
-	_, err = w.Write(mem)
-	ok(t, err)
+	put(t, live, name, func(data []byte) {
+		data[recAttributes] ^= 1
+		i := bytes.Index(data, []byte("root@KPROP.TEST"))
+		le.PutUint32(data[i-4:], uint32(at.Unix()))
+	})
 }
 
 func TestLookAtDamage(t *testing.T) {

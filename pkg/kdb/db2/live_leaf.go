@@ -95,7 +95,7 @@ func (l *Live) begin(file *liveFile, next *int, first bool) (ready bool, err err
 	l.current = l.current && settled(file.at)
 	l.at = file.at
 	if file.tree == nil || file.tree.pages == 0 {
-		l.leaves, l.seen, l.tree = nil, nil, 0
+		l.leaves, l.seen, l.tree, l.above = nil, nil, 0, nil
 		return false, nil
 	}
 	l.hashed = 0
@@ -111,6 +111,7 @@ func (l *Live) begin(file *liveFile, next *int, first bool) (ready bool, err err
 // otherLeaves finds the leaves that are not as they were, on all processors, since
 // programs wait for that.
 func (l *Live) otherLeaves(file *liveFile, carried bool) ([]uint32, error) {
+	l.sameTops(file.tree)
 	workers := min(runtime.GOMAXPROCS(0), len(l.leaves)/pieceLeaves+1)
 	share := (len(l.leaves) + workers - 1) / workers
 	found, errs := make([][]uint32, workers), make([]error, workers)
@@ -121,6 +122,10 @@ func (l *Live) otherLeaves(file *liveFile, carried bool) ([]uint32, error) {
 			var w window
 			w.reset(file.f, file.tree)
 			for _, n := range leaves {
+				s := &l.seen[n]
+				if s.top != 0 && (s.carried || !carried) {
+					continue
+				}
 				p, err := leafPage(&w, file.tree, n)
 				full := uint64(0)
 				if err == nil {
@@ -130,7 +135,7 @@ func (l *Live) otherLeaves(file *liveFile, carried bool) ([]uint32, error) {
 					errs[i] = err
 					return
 				}
-				if s := &l.seen[n]; s.full != full || carried && !s.carried {
+				if s.full != full || carried && !s.carried {
 					found[i] = append(found[i], n)
 				}
 			}
@@ -152,16 +157,20 @@ func (l *Live) unordered(file *liveFile, visit visitor) error {
 // walk finds the leaves by the pages above them. If those have changed, nothing
 // of before holds.
 func (l *Live) walk(file *liveFile, next *int) error {
-	tree, leaves, err := l.treeOf(file.tree)
-	if err != nil {
-		return err
+	same := l.sameAbove(file.tree)
+	tree, leaves := l.tree, l.leaves
+	if !same {
+		var err error
+		if tree, leaves, err = l.treeOf(file.tree); err != nil {
+			return err
+		}
 	}
 	// Pages are added at the end without a change of those above: of overflow
 	// chains.
 	if have := uint32(len(l.seen)); have < file.tree.pages {
 		l.seen = append(l.seen, make([]leafSeen, file.tree.pages-have)...)
 	}
-	if tree == l.tree && l.leaves != nil {
+	if same || tree == l.tree && l.leaves != nil {
 		return nil
 	}
 	if *next > 0 {
@@ -173,10 +182,33 @@ func (l *Live) walk(file *liveFile, next *int) error {
 	return nil
 }
 
+// sameAbove says that the pages above the leaves, of which there are some, are as
+// they were. It does not look at what they lead to, which is then the same too.
+func (l *Live) sameAbove(f *File) bool {
+	if len(l.above) == 0 {
+		return false
+	}
+	var h maphash.Hash
+	h.SetSeed(l.seed)
+	var buf []byte
+	for _, n := range l.above {
+		if n >= f.pages {
+			return false
+		}
+		var err error
+		if buf, err = f.read(n, buf); err != nil {
+			return false
+		}
+		_, _ = h.Write(buf)
+	}
+	return h.Sum64() == l.tree
+}
+
 // treeOf reads all pages above the leaves.
 func (l *Live) treeOf(f *File) (tree uint64, leaves []uint32, err error) {
 	var h maphash.Hash
 	h.SetSeed(l.seed)
+	l.above = nil
 	level := []uint32{rootPage}
 	left := f.pages
 	for range maxDepth {
@@ -202,6 +234,7 @@ func (l *Live) treeOf(f *File) (tree uint64, leaves []uint32, err error) {
 			}
 			left -= uint32(p.items)
 			_, _ = h.Write(p.data)
+			l.above = append(l.above, n)
 			for i := range p.items {
 				it, err := p.internal(i)
 				if err != nil {
@@ -226,6 +259,7 @@ func (l *Live) leaf(f *File, n uint32, visit visitor) error {
 		return unreadable(l.database, err)
 	}
 	s := &l.seen[n]
+	s.top = l.settledTop(f, p.data)
 	same := s.full == full
 	if same && (visit == nil || s.carried) {
 		return nil
@@ -260,7 +294,7 @@ func (l *Live) leaf(f *File, n uint32, visit visitor) error {
 			return unreadable(l.database, err)
 		}
 	}
-	*s = leafSeen{full: full, content: content, carried: visit != nil || same && s.carried}
+	*s = leafSeen{full: full, content: content, top: s.top, carried: visit != nil || same && s.carried}
 	return nil
 }
 
