@@ -336,6 +336,41 @@ func TestStagingExcludes(t *testing.T) {
 	}
 }
 
+// TestStagingWatchesLocked: a program that holds the database from before the load
+// is waited for no longer than ctx says, though the first look has no end of its own.
+func TestStagingWatchesLocked(t *testing.T) {
+	r := newStagingRealm(t)
+	writer, err := os.OpenFile(r.live+db2.LockSuffix, os.O_RDWR, 0)
+	must(t, err)
+	defer writer.Close()
+	must(t, osutil.TryLock(writer, osutil.Exclusive))
+	s, err := NewStaging(context.Background(), r.live)
+	must(t, err)
+	s.Watch(context.Background(), WatchOptions{KeepLockout: true})
+	for _, name := range []string{"", db2.PolicySuffix} {
+		must(t, os.WriteFile(s.Database()+name, nil, 0o600))
+	}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	cancel(errors.New("enough"))
+	promoted := make(chan error, 1)
+	go func() {
+		_, err := s.Promote(ctx)
+		promoted <- err
+	}()
+	select {
+	case err := <-promoted:
+		if err == nil || !strings.Contains(err.Error(), r.live) || !strings.Contains(err.Error(), "enough") {
+			t.Errorf("%v", err)
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("it waits though its context has ended")
+	}
+	must(t, s.Close())
+	if left := r.leftovers(); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+}
+
 // TestStagingWithoutPolicyLock: what a broken off load -update has left.
 func TestStagingWithoutPolicyLock(t *testing.T) {
 	r := newStagingRealm(t)

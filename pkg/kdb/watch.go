@@ -12,6 +12,7 @@ import (
 
 // watch is what a Staging knows of the live database.
 type watch struct {
+	database string // the live one
 	opts     WatchOptions
 	live     *db2.Live
 	policies policyContent // at the beginning
@@ -27,7 +28,7 @@ type watch struct {
 // knows of no changes and keeps nothing.
 func (s *Staging) Watch(ctx context.Context, opts WatchOptions) {
 	ctx, cancel := context.WithCancel(ctx)
-	w := &watch{opts: opts, live: db2.NewLive(s.live), cancel: cancel, looked: make(chan struct{})}
+	w := &watch{database: s.live, opts: opts, live: db2.NewLive(s.live), cancel: cancel, looked: make(chan struct{})}
 	s.watch = w
 	go func() {
 		defer close(w.looked)
@@ -36,27 +37,33 @@ func (s *Staging) Watch(ctx context.Context, opts WatchOptions) {
 				w.err = fmt.Errorf("panic while the database %s was read: %v", s.live, r)
 			}
 		}()
-		w.err = w.look(ctx, s.live)
+		w.err = w.look(ctx)
 	}()
 }
 
 // look reads the whole of the live database.
-func (w *watch) look(ctx context.Context, database string) error {
-	if !exists(database) {
+func (w *watch) look(ctx context.Context) error {
+	if !exists(w.database) {
 		return w.live.Look(ctx) // and make no files for locks
 	}
-	locks, err := db2.Lock(ctx, database, osutil.Shared)
+	locks, err := db2.Lock(ctx, w.database, osutil.Shared)
 	if err != nil {
 		return err
 	}
-	w.policies = readPolicies(database + db2.PolicySuffix)
+	w.policies = readPolicies(w.database + db2.PolicySuffix)
 	locks.Unlock()
 	return w.live.Look(ctx)
 }
 
-// carry gives the staged principals the lockout data of the live ones.
+// carry gives the staged principals the lockout data of the live ones. The first
+// look may wait for a program that holds the database locked, and has no end of its
+// own; that of ctx is the end of both.
 func (w *watch) carry(ctx context.Context, staged string) error {
-	<-w.looked
+	select {
+	case <-w.looked:
+	case <-ctx.Done():
+		return fmt.Errorf("read the database %s, which another program may have locked: %w", w.database, context.Cause(ctx))
+	}
 	if err := w.bearable(w.err); err != nil {
 		return err
 	}
