@@ -139,7 +139,13 @@ func (s *Server) startBaseline(ctx context.Context) (<-chan baseline, context.Ca
 		result <- baseline{}
 		return result, cancel
 	}
-	go func() { result <- s.baseline(ctx) }()
+	go func() {
+		var b baseline
+		if err := guarded("the look at what is loaded", func() error { b = s.baseline(ctx); return nil }); err != nil {
+			b = baseline{why: err.Error()}
+		}
+		result <- b
+	}()
 	return result, cancel
 }
 

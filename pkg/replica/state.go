@@ -259,12 +259,7 @@ func (s *Server) verifyDB2(ctx context.Context) (*dump.Report, error) {
 }
 
 // verifyAll verifies a dump that is on the disk, until ctx ends.
-func (s *Server) verifyAll(ctx context.Context, r io.Reader) (report *dump.Report, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic in the verification: %v", p)
-		}
-	}()
+func (s *Server) verifyAll(ctx context.Context, r io.Reader) (*dump.Report, error) {
 	return dump.Verify(ctxReader{ctx, r}, s.verifyOptions())
 }
 

@@ -148,7 +148,7 @@ func (b *Builder) failure() error {
 func (b *Builder) verifier() {
 	for c := range b.verify {
 		if b.verified == nil {
-			if _, b.verified = b.opts.Verifier.Write(c.text); b.verified != nil {
+			if b.verified = caught(func() error { _, err := b.opts.Verifier.Write(c.text); return err }); b.verified != nil {
 				b.fail(b.verified)
 			}
 		}
@@ -278,7 +278,7 @@ func (b *Builder) complete() error {
 	var errs [3]error
 	var wg sync.WaitGroup
 	for i, t := range b.tables {
-		wg.Go(func() { errs[i] = t.sync() })
+		wg.Go(func() { errs[i] = caught(t.sync) })
 	}
 	if b.opts.ReadBack {
 		errs[2] = ReadBack(b.names[0], r)

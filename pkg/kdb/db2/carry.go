@@ -40,7 +40,7 @@ func (p *Patch) carrier() *carrier {
 		var err error
 		for b := range c.full {
 			if err == nil {
-				if err = b.give(p); err != nil {
+				if err = caught(func() error { return b.give(p) }); err != nil {
 					c.failed.Store(true)
 				}
 			}

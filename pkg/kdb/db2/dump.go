@@ -50,7 +50,9 @@ func (s *Snapshot) Dump(ctx context.Context, w io.Writer, h dump.Header, opts Du
 	if err == nil {
 		err = d.policies(ctx, s.Policies)
 	}
-	d.end()
+	if broken := d.end(); err == nil {
+		err = broken
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -35,6 +35,7 @@ type dumper struct {
 	verifier *dump.Verifier
 	verify   chan *chunk
 	verified chan struct{} // closed behind the last
+	broken   error         // a panic of the verifier
 }
 
 // chunk is a piece of a dump. What it refers to is its worker's until it is ready,
@@ -70,7 +71,9 @@ func newDumper(w io.Writer, h dump.Header, opts DumpOptions, size int64) *dumper
 		d.verify, d.verified = make(chan *chunk, chunks), make(chan struct{})
 		go func() {
 			for c := range d.verify {
-				_, _ = d.verifier.Write(c.text) // Close gives the error
+				if d.broken == nil {
+					d.broken = caught(func() error { _, _ = d.verifier.Write(c.text); return nil }) // Close gives the error
+				}
 				d.release(c)
 			}
 			close(d.verified)
@@ -80,12 +83,17 @@ func newDumper(w io.Writer, h dump.Header, opts DumpOptions, size int64) *dumper
 }
 
 // end waits for the verdict. It is called once.
-func (d *dumper) end() {
-	if d.verifier != nil {
-		close(d.verify)
-		<-d.verified
-		d.dumped.Report, d.dumped.Verdict = d.verifier.Close()
+func (d *dumper) end() error {
+	if d.verifier == nil {
+		return nil
 	}
+	close(d.verify)
+	<-d.verified
+	if d.broken != nil {
+		return d.broken
+	}
+	d.dumped.Report, d.dumped.Verdict = d.verifier.Close()
+	return nil
 }
 
 // take waits for a chunk.
@@ -199,7 +207,7 @@ func (d *dumper) leaves(ctx context.Context, f *File, leaves []uint32) error {
 			x := &worker{printer: printer{header: d.head}, reader: f.newRecordReader(), reverse: d.opts.Reverse, stop: stop}
 			for c := range work {
 				select {
-				case c.ready <- x.chunk(c):
+				case c.ready <- caught(func() error { return x.chunk(c) }):
 				case <-stop:
 				}
 			}

@@ -228,7 +228,7 @@ func inPieces(size int64, f func(from, to int64) error) error {
 				if from >= size {
 					return
 				}
-				if err := f(from, min(to, size)); err != nil {
+				if err := caught(func() error { return f(from, min(to, size)) }); err != nil {
 					once.Do(func() { failed = err })
 					return
 				}

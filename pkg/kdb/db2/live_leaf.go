@@ -119,6 +119,7 @@ func (l *Live) otherLeaves(file *liveFile, carried bool) ([]uint32, error) {
 	for i := range workers {
 		leaves := l.leaves[min(i*share, len(l.leaves)):min((i+1)*share, len(l.leaves))]
 		wg.Go(func() {
+			defer catch(&errs[i])
 			var w window
 			w.reset(file.f, file.tree)
 			for _, n := range leaves {

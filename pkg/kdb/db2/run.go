@@ -82,7 +82,7 @@ func readAhead(batches int, records func(yield func(key, data []byte) error) err
 	}
 	go func() {
 		defer close(rr.full)
-		rr.err = rr.read(records)
+		rr.err = caught(func() error { return rr.read(records) })
 	}()
 	return rr
 }
