@@ -312,6 +312,12 @@ func databaseFaults() []checkFault {
 			s.args = append(s.args, "-f", s.path("from_master"))
 			s.kdcConf(s.r.Replica.Stash, krbtest.New(s.t, krbtest.Options{}).Primary.Stash)
 		}, "database: the stash does not open *master key", "from the primary to "},
+		{"no lock of the policies", func(s *fitness) {
+			for _, suffix := range []string{"", ".ok", ".kadm5"} {
+				s.write("principal"+suffix, string(must(os.ReadFile(s.r.Replica.Database+suffix))(s.t)))
+			}
+			s.args = append(s.args, "-F", s.path("principal"))
+		}, "database: kdb5_util cannot open {DIR}/principal: *lock file missing", "install -m 600 /dev/null {DIR}/principal.kadm5.lock"},
 		{"damaged database", func(s *fitness) { s.args = append(s.args, "-F", s.write("principal", "x")) },
 			"database: kdb5_util cannot open {DIR}/principal: *Cannot open DB2 database", "kpropd rollback"},
 		{"kept dump for everybody", func(s *fitness) {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -220,6 +221,7 @@ func TestExplainRefusal(t *testing.T) {
 		{"no room", refusal("the propagation was refused and nothing was changed: the dump needs 7 bytes in /d, where 3 are free: make room there"), []string{"disk of kdc2 is full", "df -h"}},
 		{"realm", refusal("the dump was refused and nothing was changed: the dump is of another realm: it has x"), []string{"replica_datatrans is not of the realm", "kprop verify /var", "on kdc2:  grep default_realm"}},
 		{"guard", refusal("the propagation was refused and nothing was changed: it has 1 principals"), []string{"look at the database on this host first", "on kdc2:  kpropd accept"}},
+		{"engine", refusal("the propagation was refused and nothing was changed: the engine db2 cannot load this database: x; y"), []string{"kpropd on kdc2 is told to take one engine", "on kdc2:  kpropd check"}},
 		{"dump", refusal("the dump was refused and nothing was changed: x"), []string{"/var/lib/krb5kdc/replica_datatrans is damaged", "kdb5_util dump"}},
 		{"acl", refusal("host/kdc1.test@R is not allowed to propagate to this host: it has no line for this principal (/a/acl.new)"), []string{acl + "/a/acl.new"}},
 		{"acl with a trap", refusal("x is not allowed: no line (/a/acl; reboot)"), []string{acl + "/etc/krb5kdc/kpropd.acl"}},
@@ -243,5 +245,29 @@ func TestExplainRefusal(t *testing.T) {
 func TestStash(t *testing.T) {
 	if got := Stash("kdc2").String(); !strings.Contains(got, "kdc2") || !strings.Contains(got, "key_stash_file") {
 		t.Error(got)
+	}
+}
+
+// TestExplainFromDatabase: what was sent has no file, and no command that could be
+// pasted writes onto the database in its place.
+func TestExplainFromDatabase(t *testing.T) {
+	p := propagation()
+	p.Dump, p.FromDB = "/srv/principal", true
+	for text, want := range map[string]string{
+		"the dump was refused and nothing was changed: x":                                      "the dump of /srv/principal was good here, and is not for kdc2",
+		"the dump was refused and nothing was changed: the dump is of another realm: it has x": "/srv/principal is not of the realm",
+		"the propagation was refused and nothing was changed: it has 1 principals":             "look at the database on this host first",
+	} {
+		found := p.Explain(refusal(text))
+		if len(found) != 1 || !strings.Contains(found[0].Problem, want) || !slices.ContainsFunc(found[0].Remedy, func(s string) bool {
+			return strings.HasPrefix(s, "kprop dump -r R - | kprop verify -")
+		}) {
+			t.Errorf("%s: %v", text, found)
+		}
+		for _, f := range found {
+			if strings.Contains(f.String(), "kdb5_util dump") || strings.Contains(f.String(), "verify /srv") {
+				t.Errorf("%s: %s", text, f)
+			}
+		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/kprop/kprop/internal/child"
 	"github.com/kprop/kprop/pkg/kdb"
+	"github.com/kprop/kprop/pkg/kdb/db2"
 	"github.com/kprop/kprop/pkg/profile"
 	"github.com/kprop/kprop/pkg/transport"
 )
@@ -60,6 +61,9 @@ func (f *files) opens(ctx context.Context) []Item {
 		return failItem(fmt.Sprintf("%s cannot be run: %s", program, transport.Message(e.Err)))
 	case strings.Contains(said, "ermission"):
 		return failItem("this user may not open "+f.database()+": "+said, "run it as root")
+	case strings.Contains(said, "lock file missing"):
+		return failItem("kdb5_util cannot open "+f.database()+": "+said,
+			"install -m 600 /dev/null "+f.database()+db2.PolicyLockSuffix+"    (a load needs it, too; a \"kdb5_util load -update\" that was broken off takes it away)")
 	case strings.Contains(said, "master key"):
 		return failItem("the stash does not open "+f.database()+": "+said, f.stashMend()...)
 	}

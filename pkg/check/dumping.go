@@ -77,7 +77,7 @@ func BadDump(realm, path string, err error) []Finding {
 func fullDisk(path string) Finding {
 	return Finding{
 		Problem: "the disk of " + path + " may be full; replicas keep what they have",
-		Remedy:  []string{"df -h " + path + "    (a dump needs twice its size; dump: in kprop.yaml puts it elsewhere)"},
+		Remedy:  []string{"df -h " + path + "    (a dump needs twice its size; dump: in kprop.yaml puts it elsewhere, and for kprop by hand, kprop dump FILE and kprop -f FILE)"},
 	}
 }
 

@@ -29,7 +29,7 @@ func (f *files) checkEngines(ctx context.Context, needed bool) {
 		var bad *kdb.EngineError
 		switch {
 		case errors.As(err, &bad):
-			return failItem(err.Error(), bad.Mend)
+			return failItem(bad.Problem(), bad.Mend)
 		case choice.Reason != "":
 			return okItem("%s %s: %s", choice.Engine, verb, choice.Reason)
 		}

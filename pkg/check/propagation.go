@@ -16,7 +16,8 @@ type Propagation struct {
 	Client     string // principal of this host
 	Server     string // principal of the replica
 	Keytab     string // of this host, by its name
-	Dump       string // path of the dump
+	Dump       string // path of the dump; of the database if FromDB
+	FromDB     bool   // the dump was made of the database, and has no file
 	TicketKVNO uint32 // of the replica's key in the KDC; 0: not known
 }
 

@@ -109,16 +109,26 @@ func (p Propagation) remote(err error) []Finding {
 	case strings.Contains(text, dump.ErrWrongRealm.Error()):
 		return []Finding{{
 			Problem: p.Dump + " is not of the realm that kpropd on " + p.Replica + " serves",
-			Remedy:  []string{"kprop verify " + p.Dump + "    (which realm it is of)", p.on("grep default_realm /etc/krb5.conf    (or kpropd -r)")},
+			Remedy:  []string{p.verify() + "    (which realm it is of)", p.on("grep default_realm /etc/krb5.conf    (or kpropd -r)")},
+		}}
+	case strings.Contains(text, "the engine "):
+		return []Finding{{
+			Problem: "kpropd on " + p.Replica + " is told to take one engine and no other (engine in kpropd.yaml, --engine), and that cannot; the message above says why",
+			Remedy:  []string{p.on("kpropd check    (with the options of kpropd)"), p.on("journalctl -t kpropd")},
 		}}
 	case strings.HasPrefix(text, "the propagation was refused"):
 		return []Finding{{
 			Problem: "look at the database on this host first: " + p.Replica + " takes none that lost that much, or is older, unless told to",
 			Remedy: []string{
-				"kprop verify " + p.Dump,
+				p.verify(),
 				p.on("kpropd history    (what it holds)"),
 				p.on("kpropd accept ...    (only if it is meant: the command stands in the message above)"),
 			},
+		}}
+	case strings.HasPrefix(text, "the dump was refused") && p.FromDB:
+		return []Finding{{
+			Problem: "the dump of " + p.Dump + " was good here, and is not for " + p.Replica + ": the message above says why",
+			Remedy:  []string{p.verify(), "kprop dbcheck -r " + p.Realm},
 		}}
 	case strings.HasPrefix(text, "the dump was refused"):
 		return []Finding{{
@@ -129,6 +139,14 @@ func (p Propagation) remote(err error) []Finding {
 		return []Finding{{Problem: "the access list on " + p.Replica + " must have a line for this host", Remedy: []string{p.allow(safePath(aclPath(text)))}}}
 	}
 	return []Finding{{Problem: "the log of " + p.Replica + " may say more", Remedy: []string{p.on("journalctl -t kpropd")}}}
+}
+
+// verify is the command that looks into what was sent.
+func (p Propagation) verify() string {
+	if p.FromDB {
+		return "kprop dump -r " + p.Realm + " - | kprop verify -"
+	}
+	return "kprop verify " + p.Dump
 }
 
 // aclPath finds the path of the access list in our kpropd's words: "the access

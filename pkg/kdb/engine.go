@@ -59,8 +59,11 @@ type EngineError struct {
 	Mend   string
 }
 
-func (e *EngineError) Error() string {
-	return fmt.Sprintf("the engine %s cannot %s this database: %s; %s", e.Engine, e.Verb, e.Reason, e.Mend)
+func (e *EngineError) Error() string { return e.Problem() + "; " + e.Mend }
+
+// Problem is the error without the mend.
+func (e *EngineError) Problem() string {
+	return fmt.Sprintf("the engine %s cannot %s this database: %s", e.Engine, e.Verb, e.Reason)
 }
 
 // ChooseDump chooses what dumps a database. The error is an *EngineError.

@@ -21,7 +21,8 @@ const Parallel = 8
 type Result struct {
 	Host       string // as the user typed it
 	Names      Names
-	Dump       string // path
+	Dump       string // path; of the database if FromDB
+	FromDB     bool   // the dump was made of the database, and has no file
 	Bytes      int64  // size of the dump
 	TicketKVNO uint32 // of the replica's key in the KDC; 0: not known
 	Address    string // host:port that took the connection, or was tried last
@@ -63,7 +64,7 @@ func (r *Result) Findings(port string) []check.Finding {
 		}
 	}
 	p := check.Propagation{
-		Replica: r.Host, Address: r.Address, Port: port, Dump: r.Dump,
+		Replica: r.Host, Address: r.Address, Port: port, Dump: r.Dump, FromDB: r.FromDB,
 		Realm: r.Names.Client.Realm, Client: r.Names.Client.String(), Server: r.Names.Server.String(),
 		Keytab: r.Names.Keytab, TicketKVNO: r.TicketKVNO,
 	}
@@ -118,7 +119,7 @@ func (s *Sender) run(ctx context.Context, dump *sharedDump, hosts []string, repo
 func (s *Sender) propagate(ctx context.Context, t Target, shared *sharedDump, o observer) Result {
 	start := time.Now()
 	w := &stopwatch{hear: o.stage}
-	r := Result{Host: t.Host, Dump: shared.path}
+	r := Result{Host: t.Host, Dump: shared.path, FromDB: shared.make != nil}
 	r.identity = func() []check.Finding { return check.Identity(ctx, s.Realm, s.Keytab) }
 	r.Err = s.steps(ctx, t, shared, &r, w, o)
 	w.stop()
