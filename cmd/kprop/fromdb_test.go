@@ -1,14 +1,17 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/kprop/kprop/internal/krbtest"
+	"github.com/kprop/kprop/internal/osutil"
 )
 
 // fromDB runs kprop --from-db on the primary.
@@ -141,6 +144,44 @@ func TestFromDBFails(t *testing.T) {
 				t.Errorf("there were %v, now there are %v", before, after)
 			}
 		})
+	}
+}
+
+// TestFromDBInterrupted: kdb5_util gives the dump a name, which goes when kprop is
+// told to end, and of one that was killed by the next.
+func TestFromDBInterrupted(t *testing.T) {
+	r := newRealm(t, krbtest.Options{})
+	database := otherDatabase(t, r)
+	before := listing(t, database)
+	lock, err := os.OpenFile(database+".ok", os.O_RDWR, 0)
+	must(t, err)
+	defer lock.Close()
+	must(t, osutil.TryLock(lock, osutil.Exclusive)) // for which kdb5_util waits
+	last := ""
+	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGKILL, syscall.SIGHUP} {
+		cmd := r.Primary.Command(t.Context(), ourKprop(), "--from-db", "--engine=kdb5_util", "-s", r.Primary.Keytab, "-P", "1", "127.0.0.1")
+		var stderr strings.Builder
+		cmd.Stderr = &stderr
+		must(t, cmd.Start())
+		eventually(t, "kdb5_util is to dump", func() error {
+			dirs, err := filepath.Glob(filepath.Join(filepath.Dir(database), ".kprop-*"))
+			if len(dirs) != 1 || dirs[0] == last { // one that was killed has left its own
+				return fmt.Errorf("there are %v: %v", dirs, err)
+			}
+			last = dirs[0]
+			return nil
+		})
+		must(t, cmd.Process.Signal(sig))
+		err := cmd.Wait()
+		if sig == syscall.SIGKILL {
+			continue
+		}
+		if cmd.ProcessState.ExitCode() != 1 || !strings.Contains(stderr.String(), "could not be dumped") {
+			t.Errorf("%v: %v, %s", sig, err, stderr.String())
+		}
+		if after := listing(t, database); !slices.Equal(before, after) {
+			t.Errorf("%v: there were %v, now there are %v", sig, before, after)
+		}
 	}
 }
 

@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/pflag"
 
@@ -168,7 +170,10 @@ func propagate(program string, args []string, stdout, stderr io.Writer) int {
 		return fatal(stderr, program, err, "while reading kdc.conf")
 	}
 	db.Chosen = out.engine
-	s.RunFromDatabase(context.Background(), *db, o.hosts, report)
+	// While kdb5_util makes it, the dump has a name, and would stay.
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	s.RunFromDatabase(ctx, *db, o.hosts, report)
 	return out.finish()
 }
 

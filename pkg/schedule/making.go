@@ -3,7 +3,6 @@ package schedule
 import (
 	"context"
 	"errors"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -48,7 +47,8 @@ func (m *maker) dump(ctx context.Context, path string, w *stopwatch) (*made, err
 }
 
 // dumpUnnamed is dump into a file without a name in a directory, which is gone
-// when it is closed, or this process ends.
+// when it is closed, or this process ends. While kdb5_util makes it, it has a name,
+// and if this process is killed then, it is the next dumpUnnamed that removes it.
 func (m *maker) dumpUnnamed(ctx context.Context, dir string, w *stopwatch) (*made, error) {
 	return m.make(ctx, w, func(n *kdb.Native) (*kdb.DumpFile, *kdb.NativeDump, error) {
 		f, err := osutil.UnnamedFile(dir)
@@ -66,12 +66,12 @@ func (m *maker) dumpUnnamed(ctx context.Context, dir string, w *stopwatch) (*mad
 		return nil, nil, err
 	}, func() (*kdb.DumpFile, string, error) {
 		// kdb5_util makes no file without a name.
-		private, err := os.MkdirTemp(dir, ".kprop-")
+		private, err := makePrivate(dir)
 		if err != nil {
 			return nil, "", err
 		}
-		defer os.RemoveAll(private)
-		file, warning, err := m.utilDump(ctx, filepath.Join(private, "dump"))
+		defer func() { _ = private.remove() }()
+		file, warning, err := m.utilDump(ctx, filepath.Join(private.path(), "dump"))
 		if err != nil {
 			return nil, "", err
 		}
