@@ -77,7 +77,7 @@ func TestGoroutinesPanic(t *testing.T) {
 			return c.end()
 		},
 		"leaves under the locks": func() error {
-			_, err := (&Live{leaves: []uint32{1}}).otherLeaves(&liveFile{tree: &File{}}, false)
+			_, err := (&Live{leaves: []uint32{1}}).otherLeaves(&liveFile{tree: &File{pageSize: pageSize}}, false)
 			return err
 		},
 		"a copy": func() error { return inPieces(1, func(_, _ int64) error { panic("x") }) },
