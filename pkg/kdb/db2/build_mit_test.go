@@ -335,3 +335,44 @@ func TestBuildServes(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestBuildOverflowsAsMIT: what goes to overflow pages is what MIT's load puts there, of
+// records and of names on both sides of the limit.
+func TestBuildOverflowsAsMIT(t *testing.T) {
+	flags := func(r Records) map[string]byte {
+		all := make(map[string]byte)
+		err := r.(*File).leaves(func(p *page) error {
+			for i := range p.items {
+				it, err := p.leaf(i)
+				if err != nil {
+					return err
+				}
+				all[string(it.key)] = it.flags
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return all
+	}
+	d := fixtureRealm(t)
+	var lines strings.Builder
+	seen := [4]int{}
+	for size := 2020; size <= 2030; size++ {
+		name := fmt.Sprintf("e%d@KDB.TEST", size)
+		lines.WriteString(princ(name, size-recordSize(name), 0))
+	}
+	d.load(t, withKM(t, lines.String()))
+	name, _ := mustBuild(t, withKM(t, lines.String()), BuildOptions{})
+	got, want := flags(openFile(t, name)), flags(openFile(t, d.path))
+	for record, f := range want {
+		seen[f]++
+		if got[record] != f {
+			t.Errorf("%q: flags %d, MIT's are %d", record, got[record], f)
+		}
+	}
+	if seen[0] < 5 || seen[bigData] < 5 {
+		t.Errorf("%v", seen)
+	}
+}
