@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -56,6 +58,59 @@ func TestChanges(t *testing.T) {
 				t.Errorf("%q, want %q", got, c.want)
 			}
 		})
+	}
+}
+
+// TestChangesBeforeLook: what is modified after NewLive, but before Look has come to
+// it, is known by its time, if that is of a later second.
+func TestChangesBeforeLook(t *testing.T) {
+	text := realm(t, rand.New(rand.NewPCG(7, 8)), 0, 100)
+	const name = "user0000042@KPROP.TEST"
+	for later, want := range map[time.Duration]string{0: "", 2 * time.Second: name} {
+		live := filepath.Join(t.TempDir(), "principal")
+		place(t, live, text)
+		l := NewLive(live)
+		modify(t, live, name, time.Unix(int64(l.since)+1, 0).Add(later))
+		ok(t, l.Look(context.Background()))
+		exclusively(t, live, func() {
+			_, err := l.CarryRest(nil, true)
+			ok(t, err)
+		})
+		got := ""
+		if c := l.Changes(); c != nil {
+			got = strings.Join(c.Names, ", ")
+		}
+		if got != want {
+			t.Errorf("modified %v after the beginning: %q, want %q", later, got, want)
+		}
+	}
+}
+
+// TestChangesAreFew: no more than 10 names are told, and none twice, whenever the
+// principals were modified.
+func TestChangesAreFew(t *testing.T) {
+	live := filepath.Join(t.TempDir(), "principal")
+	place(t, live, realmOf(t, rand.New(rand.NewPCG(7, 8)), 0, 100, 1000))
+	l := NewLive(live)
+	change := func(from, to int) {
+		for i := from; i < to; i++ {
+			modify(t, live, fmt.Sprintf("user%07d@KPROP.TEST", i), time.Now().Add(3*time.Second))
+		}
+	}
+	change(1, 7) // the first has its record on overflow pages
+	ok(t, l.Look(context.Background()))
+	change(4, 30)
+	exclusively(t, live, func() {
+		_, err := l.CarryRest(nil, true)
+		ok(t, err)
+	})
+	c := l.Changes()
+	if c == nil || len(c.Names) != 10 {
+		t.Fatalf("%+v", c)
+	}
+	slices.Sort(c.Names)
+	if len(slices.Compact(c.Names)) != 10 {
+		t.Errorf("%q", c.Names)
 	}
 }
 

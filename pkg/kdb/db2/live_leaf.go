@@ -418,19 +418,15 @@ const mostNames = 10
 
 // note notes the name of a record that was modified lately.
 func (l *Live) note(key, data []byte) {
-	if l.base == nil || len(l.names) >= mostNames || modified(data) < l.since {
+	if l.base == nil || len(l.early)+len(l.names) >= mostNames || modified(data) < l.since {
 		return
 	}
 	if _, before := l.recent[l.contentPrint(key, data)]; before {
 		return
 	}
-	name := recordName(key)
-	for _, have := range l.names {
-		if have == name {
-			return
-		}
+	if name := recordName(key); !slices.Contains(l.names, name) && !slices.Contains(l.early, name) {
+		l.names = append(l.names, name)
 	}
-	l.names = append(l.names, name)
 }
 
 // modified is when a principal was last modified, in seconds since 1970; 0 if it
