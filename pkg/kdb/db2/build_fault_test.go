@@ -227,6 +227,39 @@ func TestReadBackDiffers(t *testing.T) {
 	}
 }
 
+// TestFinishReadsBack: a file that changes once it is written is no success.
+func TestFinishReadsBack(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "principal")
+	b, err := NewBuilder(name, BuildOptions{ReadBack: true})
+	ok(t, err)
+	_, err = b.Write(contents(t, "dump.v7"))
+	ok(t, err)
+	changed := false
+	osutil.Fault = func(op, path string) error {
+		if op != "write" || path != name+PolicySuffix || changed {
+			return nil
+		}
+		// The principals are written by now.
+		changed = true
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		at := bytes.LastIndex(text, []byte("alice@KDB.TEST"))
+		if at < 0 {
+			return errors.New("alice is not written")
+		}
+		text[at+20] ^= 1
+		return os.WriteFile(name, text, 0o600)
+	}
+	_, err = b.Finish()
+	osutil.Fault = nil
+	if !changed || !errors.Is(err, ErrReadBack) {
+		t.Errorf("changed: %v; %v", changed, err)
+	}
+	wantNothing(t, filepath.Dir(name))
+}
+
 // lockout says that two files differ in nothing but lockout fields or in what no
 // record uses.
 func lockout(t *testing.T, a, b []byte) bool {
