@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -114,6 +115,34 @@ func TestNativeDumpFails(t *testing.T) {
 		if !errors.Is(err, broken) || got != "old unfinished" && got != "new unfinished" && (got != "old" || n > 1) {
 			t.Errorf("after a failed %s: %s, %v", failed, got, err)
 		}
+	}
+}
+
+// TestNativeDumpIsDurable: the dump before it gets its name, and the name before
+// .dump_ok says that it is complete.
+func TestNativeDumpIsDurable(t *testing.T) {
+	native, file := nativeFixture(t)
+	var steps []string
+	osutil.Fault = func(op, path string) error {
+		if op != "fsync" && op != "rename" {
+			return nil
+		}
+		name := filepath.Base(path)
+		if strings.HasPrefix(name, filepath.Base(file)+"-") {
+			name = "temporary"
+		}
+		steps = append(steps, op+" "+name)
+		if path == filepath.Dir(file) && dumpState(t, file) != "new unfinished" {
+			t.Errorf("before the name is durable: %s", dumpState(t, file))
+		}
+		return nil
+	}
+	_, err := native.Dump(context.Background(), file)
+	osutil.Fault = nil
+	must(t, err)
+	want := []string{"fsync temporary", "rename " + filepath.Base(file), "fsync " + filepath.Base(filepath.Dir(file))}
+	if !slices.Equal(steps, want) {
+		t.Errorf("%q, want %q", steps, want)
 	}
 }
 
