@@ -227,6 +227,47 @@ func TestReadBackDiffers(t *testing.T) {
 	}
 }
 
+// TestReadBackSeparators: a separator that is too high leads a search past a record
+// which the links between the leaves reach.
+func TestReadBackSeparators(t *testing.T) {
+	name, built := mustBuild(t, contents(t, "dump.v7"), BuildOptions{})
+	good, err := os.ReadFile(name)
+	ok(t, err)
+	f, err := OpenBytes(good, name)
+	ok(t, err)
+	root, err := f.page(rootPage)
+	ok(t, err)
+	if root.items < 3 {
+		t.Fatalf("the root has %d entries", root.items)
+	}
+	for i := 1; i < root.items; i++ {
+		it, err := root.internal(i)
+		ok(t, err)
+		last := &it.key[len(it.key)-1] // of good
+		was := *last
+		for _, now := range []byte{was + 1, 0xff} {
+			*last = now
+			if _, err := f.Search(firstKey(t, f, it.child)); err == nil {
+				continue // it is found all the same
+			}
+			ok(t, os.WriteFile(name, good, 0o600))
+			if err := ReadBack(name, built); !errors.Is(err, ErrReadBack) {
+				t.Errorf("entry %d, last byte %d instead of %d: %v", i, now, was, err)
+			}
+		}
+		*last = was
+	}
+}
+
+func firstKey(t *testing.T, f *File, n uint32) []byte {
+	t.Helper()
+	p, err := f.page(n)
+	ok(t, err)
+	it, err := p.leaf(0)
+	ok(t, err)
+	return it.key
+}
+
 // TestFinishReadsBack: a file that changes once it is written is no success.
 func TestFinishReadsBack(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "principal")
