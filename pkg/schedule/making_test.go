@@ -14,7 +14,9 @@ import (
 	"github.com/kprop/kprop/internal/child"
 	"github.com/kprop/kprop/internal/osutil"
 	"github.com/kprop/kprop/internal/status"
+	"github.com/kprop/kprop/pkg/dump"
 	"github.com/kprop/kprop/pkg/kdb"
+	"github.com/kprop/kprop/pkg/kdb/db2"
 	"github.com/kprop/kprop/pkg/profile"
 )
 
@@ -146,6 +148,30 @@ func names(stages []status.Stage) (list []string) {
 	return list
 }
 
+// without is a dump without the principals whose names begin so.
+func without(text []byte, prefix string) (rest []byte) {
+	for line := range bytes.Lines(text) {
+		if fields := bytes.Split(line, []byte("\t")); len(fields) < 7 || !bytes.HasPrefix(fields[6], []byte(prefix)) {
+			rest = append(rest, line...)
+		}
+	}
+	return rest
+}
+
+// rebuild makes the database one without these principals.
+func (m *maker) rebuild(t *testing.T, prefix string) {
+	t.Helper()
+	for _, suffix := range []string{"", db2.PolicySuffix} {
+		must(t, os.Remove(m.query.Database+suffix))
+	}
+	b, err := db2.NewBuilder(m.query.Database, db2.BuildOptions{})
+	must(t, err)
+	_, err = b.Write(without(fixture(t, "kdb/dump.v7"), prefix))
+	must(t, err)
+	_, err = b.Finish()
+	must(t, err)
+}
+
 // TestMakeDumpFails: what must not be guessed fails, and leaves no file.
 func TestMakeDumpFails(t *testing.T) {
 	for _, c := range []struct {
@@ -163,6 +189,14 @@ func TestMakeDumpFails(t *testing.T) {
 		}, func(err error) bool { return unreadable(err) && errors.As(err, new(*kdb.UtilError)) }},
 		{"another realm's", func(_ *testing.T, m *maker) { m.util.Realm = "OTHER.TEST" },
 			func(err error) bool { return !unreadable(err) && !errors.As(err, new(*kdb.UtilError)) }},
+		{"no krbtgt in it", func(t *testing.T, m *maker) { m.rebuild(t, "krbtgt/") },
+			func(err error) bool { return errors.As(err, new(*VerifyError)) && errors.Is(err, dump.ErrNoKrbtgt) }},
+		{"no krbtgt in it, by kdb5_util", func(t *testing.T, m *maker) {
+			m.query.Want = kdb.KDB5Util
+			m.util.Path = filepath.Join(t.TempDir(), "kdb5_util")
+			must(t, os.WriteFile(m.util.Path+".dump", without(fixture(t, "kdb/dump.v7"), "krbtgt/"), 0o600))
+			must(t, os.WriteFile(m.util.Path, []byte("#!/bin/sh\neval f=\\$$#\ncp \"$0.dump\" \"$f\" && printf '\\0' >\"$f.dump_ok\"\n"), 0o700))
+		}, func(err error) bool { return errors.As(err, new(*VerifyError)) && errors.Is(err, dump.ErrNoKrbtgt) }},
 		{"db2 wanted of LDAP", func(_ *testing.T, m *maker) { m.query.Want, m.query.Realm.DBLibrary = kdb.DB2, "kldap" },
 			func(err error) bool { return errors.As(err, new(*kdb.EngineError)) }},
 	} {
@@ -172,10 +206,19 @@ func TestMakeDumpFails(t *testing.T) {
 			if _, err := m.dumpUnnamed(t.Context(), dir, &stopwatch{}); err == nil || !c.want(err) {
 				t.Errorf("%v", err)
 			}
-			if _, err := m.dump(t.Context(), filepath.Join(dir, "dump"), &stopwatch{}); err == nil || !c.want(err) {
+			if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
+				t.Errorf("there are %v, %v", entries, err)
+			}
+			_, err := m.dump(t.Context(), filepath.Join(dir, "dump"), &stopwatch{})
+			if err == nil || !c.want(err) {
 				t.Errorf("%v", err)
 			}
-			if entries, err := os.ReadDir(dir); err != nil || len(entries) > 1 { // .dump_ok
+			// As kdb5_util does, a bad dump of a bad database is made.
+			most := 1 // .dump_ok
+			if errors.As(err, new(*VerifyError)) {
+				most = 2
+			}
+			if entries, err := os.ReadDir(dir); err != nil || len(entries) > most {
 				t.Errorf("there are %v, %v", entries, err)
 			}
 		})
@@ -198,4 +241,24 @@ func TestMakeDumpOfLocked(t *testing.T) {
 			t.Errorf("after %v: %v", took, err)
 		}
 	})
+}
+
+// TestTake: what is told of a dump is what is in it.
+func TestTake(t *testing.T) {
+	s := &source{maker: *db2Maker(t), path: filepath.Join(t.TempDir(), "dumps", "dump")}
+	must(t, s.prepare())
+	snap, stages, err := s.take(t.Context(), nil)
+	must(t, err)
+	defer snap.drop()
+	text := fixture(t, "kdb/dump.v7")
+	report, err := dump.Verify(bytes.NewReader(text), verifyOptions(fixtureRealm, "K/M", true))
+	must(t, err)
+	same(t, "content", snap.db, content(report))
+	same(t, "bytes", snap.db.Bytes, int64(len(text)))
+	same(t, "principals", snap.db.Principals, bytes.Count(text, []byte("princ\t")))
+	same(t, "engine", snap.engine, kdb.EngineChoice{Engine: kdb.DB2})
+	same(t, "stages", fmt.Sprint(names(stages)), "[dump]")
+	if snap.locked <= 0 || snap.users != 1 {
+		t.Errorf("%+v", snap)
+	}
 }
