@@ -142,6 +142,7 @@ func (t *trial) tries(names string) map[string]func() error {
 		"read out":                   read(in("out/file")),
 		"read one":                   read(in("one/file")),
 		"read etc":                   read("/etc/passwd"),
+		"list control groups":        func() error { _, err := os.ReadDir("/sys/fs/cgroup"); return err },
 		"child reads in":             func() error { _, err := exec.Command("/bin/cat", in("in/file")).Output(); return err },
 		"child reads out":            func() error { _, err := exec.Command("/bin/cat", in("out/file")).Output(); return err },
 		"run from one":               func() error { return exec.Command(in("one/program")).Run() },

@@ -12,6 +12,7 @@ var (
 	settings = []string{
 		"/etc", "/proc",
 		"/sys/devices/system/cpu", // how many processors there are
+		"/sys/fs/cgroup",          // how much memory may be taken
 		// To where /etc/resolv.conf may lead.
 		"/run/systemd/resolve", "/run/resolvconf", "/run/NetworkManager",
 	}

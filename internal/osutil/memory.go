@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // AvailableMemory is about how much memory this process can take without
@@ -14,11 +16,7 @@ import (
 // and not more than the limits of the control groups (version 2) leave. It is 0
 // if nothing can be found out.
 func AvailableMemory() int64 {
-	kib, ok := field("/proc/meminfo", "MemAvailable:")
-	if !ok {
-		return 0
-	}
-	available := kib << 10
+	available := machineRoom("/proc/meminfo")
 	groups, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil {
 		return available
@@ -29,6 +27,20 @@ func AvailableMemory() int64 {
 		}
 	}
 	return available
+}
+
+// machineRoom is what the machine has. A unit with ProcSubset=pid hides the file of
+// that; the system call counts as taken what the page cache would give back, but
+// for buffers.
+func machineRoom(meminfo string) int64 {
+	if kib, ok := field(meminfo, "MemAvailable:"); ok {
+		return kib << 10
+	}
+	var info unix.Sysinfo_t
+	if unix.Sysinfo(&info) != nil {
+		return 0
+	}
+	return int64(uint64(info.Freeram)+uint64(info.Bufferram)) * int64(info.Unit)
 }
 
 // groupRoom is the least room that a control group or one above it leaves. What

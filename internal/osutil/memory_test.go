@@ -14,6 +14,14 @@ func TestAvailableMemory(t *testing.T) {
 	}
 }
 
+// TestMachineRoomHidden: a unit may hide the file.
+func TestMachineRoomHidden(t *testing.T) {
+	total, _ := field("/proc/meminfo", "MemTotal:")
+	if got := machineRoom("/nonexistent"); got <= 0 || got > total<<10 {
+		t.Errorf("%d bytes of %d KiB", got, total)
+	}
+}
+
 func TestGroupRoom(t *testing.T) {
 	root := t.TempDir()
 	write := func(group, limit, stat string) {
