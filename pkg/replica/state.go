@@ -245,7 +245,7 @@ func (s *Server) verifyDatabase(ctx context.Context) (report *dump.Report, err e
 func (s *Server) verifyDB2(ctx context.Context) (*dump.Report, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.o.LoadTimeout)
 	defer cancel()
-	snapshot, err := db2.TakeSnapshot(ctx, s.database(), db2.SnapshotOptions{})
+	snapshot, err := db2.TakeSnapshot(ctx, s.database(), db2.SnapshotOptions{MemoryLimit: 1})
 	if err != nil {
 		return nil, err
 	}

@@ -48,7 +48,7 @@ func (d *database) run() (err error) {
 	if d.bin, err = filepath.Abs(d.bin); err != nil {
 		return err
 	}
-	if d.realm, err = krbtest.Create(d.dir, krbtest.Options{Hosts: []string{"127.0.0.1"}}); err != nil {
+	if d.realm, err = krbtest.Create(d.dir, krbtest.Options{}); err != nil {
 		return err
 	}
 	defer d.realm.Close()

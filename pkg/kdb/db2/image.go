@@ -156,10 +156,11 @@ func readFull(f *os.File, b []byte, at int64) error {
 
 // makeRoom maps zeroed memory for a file of so many bytes, and some more, since it
 // may grow before it is locked. It is not the heap's: a page of that would be
-// faulted in under the locks.
+// faulted in under the locks. Huge pages are faster half of the time, and slower
+// by a third of a second, which the kernel needs to find them, the other half.
 func (i *Image) makeRoom(size int64) error {
-	const hugePage = 2 << 20
-	room := (size + size/64 + hugePage) / hugePage * hugePage
+	const spare = 1 << 20
+	room := size + size/64 + spare
 	if err := osutil.Step("mmap", i.path); err != nil {
 		return err
 	}
@@ -168,9 +169,6 @@ func (i *Image) makeRoom(size int64) error {
 		return fmt.Errorf("get %d bytes of memory: %w", room, err)
 	}
 	i.room = m
-	if size >= hugePage {
-		_ = unix.Madvise(m, unix.MADV_HUGEPAGE) // a kernel may lack them
-	}
 	return inPieces(size, func(from, to int64) error {
 		if unix.Madvise(m[from:to], unix.MADV_POPULATE_WRITE) != nil { // before Linux 5.14
 			for ; from < to; from += int64(os.Getpagesize()) {
