@@ -116,7 +116,13 @@ func (s *Staging) Close() error {
 	if s.watch != nil {
 		s.watch.close()
 	}
+	// To free a large file takes its time. It is done when the last that has it
+	// open lets go of it, for which nobody need wait.
+	former, openErr := os.OpenFile(s.live+formerSuffix, unix.O_PATH|unix.O_NOFOLLOW, 0)
 	err := s.clear()
+	if openErr == nil {
+		go former.Close()
+	}
 	s.lock.Close()
 	s.lock = nil
 	return err

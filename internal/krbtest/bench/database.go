@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -243,7 +242,7 @@ func (t task) once(w commands) (usage, lockTime, error) {
 	for _, cmd := range w.make() {
 		var said tail
 		cmd.Stdout, cmd.Stderr = &said, &said
-		u, err := watch(cmd, w.other, 5*time.Millisecond)
+		u, err := watch(cmd, w.other)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w: %s", cmd.Path, err, said.text))
 		}

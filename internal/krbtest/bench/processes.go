@@ -22,8 +22,9 @@ type usage struct {
 }
 
 // watch runs a command to its end and looks at its descendants, and at those of
-// another process, if that is not 0, once in a while.
-func watch(cmd *exec.Cmd, other int, every time.Duration) (usage, error) {
+// another process, if that is not 0, once in a while: the longer it takes, the less
+// often, since that is work for the processors as well.
+func watch(cmd *exec.Cmd, other int) (usage, error) {
 	u := usage{peak: map[string]int64{}}
 	idle, start := idleTime(), time.Now()
 	daemon := cpuTime(other)
@@ -33,8 +34,6 @@ func watch(cmd *exec.Cmd, other int, every time.Duration) (usage, error) {
 	ended, watched := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(watched)
-		tick := time.NewTicker(every)
-		defer tick.Stop()
 		for {
 			u.look(cmd.Process.Pid)
 			if other != 0 {
@@ -43,7 +42,7 @@ func watch(cmd *exec.Cmd, other int, every time.Duration) (usage, error) {
 			select {
 			case <-ended:
 				return
-			case <-tick.C:
+			case <-time.After(max(5*time.Millisecond, time.Since(start)/20)):
 			}
 		}
 	}()

@@ -261,7 +261,7 @@ func (r *rdist) once(w way, src, dst string) (usage, error) {
 	if w.daemon != nil {
 		server = w.daemon.Pid
 	}
-	u, err := watch(cmd, server, 20*time.Millisecond)
+	u, err := watch(cmd, server)
 	if err != nil {
 		return u, fmt.Errorf("%w\n%s", err, errOut.String())
 	}
@@ -283,7 +283,7 @@ func (r *rdist) eight(src string) error {
 			cmd := r.rdistCommand(filepath.Join(r.bin, "krdist"), "", "", "-M", "8", "-P", r.shell, "-p", filepath.Join(r.bin, "krdistd"))
 			cmd.Stdin = strings.NewReader(distfile.String())
 			unix.Sync()
-			u, err := watch(cmd, 0, 20*time.Millisecond)
+			u, err := watch(cmd, 0)
 			if err != nil {
 				return fmt.Errorf("%d hosts: %w", hosts, err)
 			}

@@ -130,7 +130,7 @@ func (l *Live) otherLeaves(file *liveFile, carried bool) ([]uint32, error) {
 				p, err := leafPage(&w, file.tree, n)
 				full := uint64(0)
 				if err == nil {
-					full, err = l.fullPrint(file.tree, &p)
+					full, _, err = l.fullPrint(file.tree, &p)
 				}
 				if err != nil {
 					errs[i] = err
@@ -255,7 +255,7 @@ func (l *Live) leaf(f *File, n uint32, visit visitor) error {
 	if err != nil {
 		return unreadable(l.database, err)
 	}
-	full, err := l.fullPrint(f, &p)
+	full, chains, err := l.fullPrint(f, &p)
 	if err != nil {
 		return unreadable(l.database, err)
 	}
@@ -266,7 +266,10 @@ func (l *Live) leaf(f *File, n uint32, visit visitor) error {
 		return nil
 	}
 	l.visited++
-	content := uint64(0)
+	content, known := s.content, same && !chains
+	if !known {
+		content = 0
+	}
 	r := &l.reader
 	r.chains.file = f
 	for i := range p.items {
@@ -286,9 +289,11 @@ func (l *Live) leaf(f *File, n uint32, visit visitor) error {
 				return err
 			}
 		}
-		sum := l.contentPrint(key, data)
-		l.noteRecent(sum, key, data)
-		content += sum
+		if !known {
+			sum := l.contentPrint(key, data)
+			l.noteRecent(sum, key, data)
+			content += sum
+		}
 	}
 	if changed := l.changed(n, content); changed {
 		if err := l.nameChanged(f, &p); err != nil {
@@ -316,32 +321,33 @@ func leafPage(w *window, f *File, n uint32) (page, error) {
 
 // fullPrint is the fingerprint of a leaf and of the lockout data that are not on
 // it: a record on overflow pages can be written anew to the pages where it was
-// before.
-func (l *Live) fullPrint(f *File, p *page) (uint64, error) {
-	full := maphash.Bytes(l.seed, p.data) | 1 // 0 is of a leaf that was never read
+// before. It says whether the leaf has such records.
+func (l *Live) fullPrint(f *File, p *page) (full uint64, chains bool, err error) {
+	full = maphash.Bytes(l.seed, p.data) | 1 // 0 is of a leaf that was never read
 	for i := range p.items {
 		at, err := p.slot(i, leafHead)
 		if err != nil {
-			return 0, err
+			return 0, false, err
 		}
 		if p.data[at+leafHead-1]&bigData == 0 {
 			continue
 		}
+		chains = true
 		it, err := p.leaf(i)
 		if err != nil {
-			return 0, err
+			return 0, false, err
 		}
 		n, _ := f.ref(it.data)
 		var head [recHead]byte
 		if n < rootPage || n >= f.pages {
-			return 0, p.fault(headerSize+slotSize*i, "an item refers to overflow pages that do not exist")
+			return 0, false, p.fault(headerSize+slotSize*i, "an item refers to overflow pages that do not exist")
 		}
 		if _, err := f.r.ReadAt(head[:], int64(n)*int64(f.pageSize)+headerSize); err != nil {
-			return 0, err
+			return 0, false, err
 		}
 		full = full*31 + maphash.Bytes(l.seed, head[:])
 	}
-	return full | 1, nil
+	return full | 1, chains, nil
 }
 
 // contentPrint is the fingerprint of a record without its lockout data.
