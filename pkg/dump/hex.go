@@ -8,8 +8,10 @@ import (
 var le = binary.LittleEndian
 
 // pairs maps two digits, as they lie in memory, to their byte with hexOK set,
-// and hexLower unless one is in upper case; and everything else to 0. It is a table because MIT's reader spends two
-// thirds of its time on hex digits; the part of it that digits touch is 2 kB.
+// and hexLower unless one is in upper case; and everything else to 0. It is a table
+// because MIT's reader spends two thirds of its time on hex digits; the part of it
+// that digits touch is 2 kB. What is longer is for the processor's vectors, where
+// it has those that hex_amd64.s needs.
 var pairs = makePairs()
 
 const (
@@ -44,6 +46,9 @@ func decodeHex(dst, src []byte) bool { return hexBits(dst, src)&hexOK != 0 }
 
 // hexBits is decodeHex, but tells hexOK and hexLower of all.
 func hexBits(dst, src []byte) uint16 {
+	if found, used := vectorHexBits(dst, src); used {
+		return found
+	}
 	n, t, ok, i := len(dst), pairs, uint16(hexOK|hexLower), 0
 	src = src[:2*n]
 	for ; i+4 <= n; i += 4 {
@@ -82,6 +87,9 @@ func appendHex(b, data []byte) []byte {
 // PutHex writes the lower case digits of data to the start of dst, as MIT does. It
 // panics if dst has no room for 2*len(data) bytes.
 func PutHex(dst, data []byte) {
+	if vectorPutHex(dst, data) {
+		return
+	}
 	dst = dst[:2*len(data)]
 	if len(data) < 4 {
 		for i, c := range data {

@@ -98,6 +98,9 @@ func readContents(line []byte, at int, n uint64) (digits []byte, next int) {
 
 // isHex says whether all bytes are hex digits.
 func isHex(s []byte) bool {
+	if all, used := vectorIsHex(s); used {
+		return all
+	}
 	if len(s) < 8 {
 		return badHex(s) == len(s)
 	}
