@@ -65,6 +65,7 @@ type Incoming struct {
 	f       *os.File // nil when closed
 	size    int64
 	started int64 // bytes that the disk was told to begin with
+	once    bool  // see WrittenOnce
 	failed  error // the first write that failed
 	synced  bool
 }
@@ -197,9 +198,17 @@ func (in *Incoming) WriteAt(p []byte, off int64) (int, error) {
 	return n, in.failed
 }
 
+// WrittenOnce says that the file will hardly be read. Then it gives back the
+// memory of what the disk has, which else it would take from what is read all the
+// time: the database.
+func (in *Incoming) WrittenOnce() { in.once = true }
+
 // writeBackStep is how much is written before the disk is told to begin with
-// it, in bytes.
-const writeBackStep = 8 << 20
+// it, in bytes. Of what it was told so many steps ago it should have the most.
+const (
+	writeBackStep  = 8 << 20
+	writeBackSteps = 4
+)
 
 // writeBack lets the disk work while the rest is still coming, so that Sync
 // has little left to wait for. Whether it works does not matter here.
@@ -209,6 +218,15 @@ func (in *Incoming) writeBack() {
 	}
 	_ = unix.SyncFileRange(int(in.f.Fd()), in.started, in.size-in.started, unix.SYNC_FILE_RANGE_WRITE)
 	in.started = in.size
+	in.forget(in.size - writeBackSteps*writeBackStep)
+}
+
+// forget has the system keep nothing of the file in memory up to there, but for
+// what the disk does not have.
+func (in *Incoming) forget(end int64) {
+	if in.once && end > 0 {
+		_ = unix.Fadvise(int(in.f.Fd()), 0, end, unix.FADV_DONTNEED)
+	}
 }
 
 // Sync makes the content durable and turns the lock into a shared one, as MIT
@@ -237,6 +255,7 @@ func (in *Incoming) Sync() error {
 		return in.fault("lock", err)
 	}
 	in.synced = true
+	in.forget(in.size)
 	return nil
 }
 

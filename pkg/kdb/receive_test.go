@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -190,6 +191,64 @@ func TestIncomingRefuses(t *testing.T) {
 	if got := content(t, in.TempPath()); got != "absent" {
 		t.Errorf("after a failed Commit and Abort: %s", got)
 	}
+}
+
+// What is written once is complete, and takes no memory, on a file system whose
+// files are not memory themselves.
+func TestIncomingWrittenOnce(t *testing.T) {
+	in := newIncoming(t, filepath.Join(t.TempDir(), "from_master"))
+	in.WrittenOnce()
+	block := make([]byte, 1<<20)
+	const blocks = 80
+	for i := range blocks {
+		for j := range block {
+			block[j] = byte(i + j)
+		}
+		if _, err := in.Write(block); err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(t, in.Sync())
+	if kept := inMemory(t, in.f, blocks<<20); kept > 8<<20 && !keptInMemory(t, in.f) {
+		t.Errorf("%d bytes of the file are in memory", kept)
+	}
+	r := in.Reader()
+	for i := range blocks {
+		if _, err := io.ReadFull(r, block); err != nil {
+			t.Fatal(err)
+		}
+		for j := range block {
+			if block[j] != byte(i+j) {
+				t.Fatalf("byte %d of block %d is not what was written", j, i)
+			}
+		}
+	}
+	must(t, in.Commit())
+}
+
+// inMemory is how many bytes of a file the system has in memory.
+func inMemory(t *testing.T, f *os.File, size int) (n int) {
+	t.Helper()
+	m, err := unix.Mmap(int(f.Fd()), 0, size, unix.PROT_READ, unix.MAP_SHARED)
+	must(t, err)
+	defer unix.Munmap(m)
+	page := os.Getpagesize()
+	pages := make([]byte, (size+page-1)/page)
+	_, _, errno := unix.Syscall(unix.SYS_MINCORE, uintptr(unsafe.Pointer(&m[0])), uintptr(size), uintptr(unsafe.Pointer(&pages[0])))
+	if errno != 0 {
+		t.Fatal(errno)
+	}
+	for _, p := range pages {
+		n += int(p&1) * page
+	}
+	return n
+}
+
+func keptInMemory(t *testing.T, f *os.File) bool {
+	t.Helper()
+	var st unix.Statfs_t
+	must(t, unix.Fstatfs(int(f.Fd()), &st))
+	return st.Type == unix.TMPFS_MAGIC || st.Type == unix.RAMFS_MAGIC
 }
 
 // Whoever removes or replaces the temporary file does not get it committed.

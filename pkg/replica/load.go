@@ -61,6 +61,9 @@ func (s *Server) receive(ctx context.Context, c *transport.Conn, log *zap.Logger
 		return nil, err
 	}
 	defer l.close()
+	if l.engine.Native() {
+		in.WrittenOnce()
+	}
 	if err := s.checkSpace(t.Size, log); err != nil {
 		return nil, err
 	}
