@@ -61,13 +61,12 @@ const tempSuffix = ".temp"
 // temporary file is removed by Abort whenever anything fails. Abort after Commit
 // does nothing, so it may be deferred. An Incoming is for one goroutine.
 type Incoming struct {
-	path    string
-	f       *os.File // nil when closed
-	size    int64
-	started int64 // bytes that the disk was told to begin with
-	once    bool  // see WrittenOnce
-	failed  error // the first write that failed
-	synced  bool
+	path   string
+	f      *os.File // nil when closed
+	behind writeBehind
+	size   int64
+	failed error // the first write that failed
+	synced bool
 }
 
 // NewIncoming creates and locks the temporary file, empty. If another receiver
@@ -84,6 +83,7 @@ func NewIncoming(path string) (*Incoming, error) {
 		}
 		if f != nil {
 			in.f = f
+			in.behind = writeBehind{f: f, keep: -1}
 			return in, nil
 		}
 	}
@@ -191,43 +191,16 @@ func (in *Incoming) WriteAt(p []byte, off int64) (int, error) {
 		n, err = in.f.WriteAt(p, off)
 	}
 	in.size = max(in.size, off+int64(n))
-	in.writeBack()
+	in.behind.wrote(in.size)
 	if err != nil {
 		in.failed = in.fault("write", err)
 	}
 	return n, in.failed
 }
 
-// WrittenOnce says that the file will hardly be read. Then it gives back the
-// memory of what the disk has, which else it would take from what is read all the
-// time: the database.
-func (in *Incoming) WrittenOnce() { in.once = true }
-
-// writeBackStep is how much is written before the disk is told to begin with
-// it, in bytes. Of what it was told so many steps ago it should have the most.
-const (
-	writeBackStep  = 8 << 20
-	writeBackSteps = 4
-)
-
-// writeBack lets the disk work while the rest is still coming, so that Sync
-// has little left to wait for. Whether it works does not matter here.
-func (in *Incoming) writeBack() {
-	if in.size-in.started < writeBackStep {
-		return
-	}
-	_ = unix.SyncFileRange(int(in.f.Fd()), in.started, in.size-in.started, unix.SYNC_FILE_RANGE_WRITE)
-	in.started = in.size
-	in.forget(in.size - writeBackSteps*writeBackStep)
-}
-
-// forget has the system keep nothing of the file in memory up to there, but for
-// what the disk does not have.
-func (in *Incoming) forget(end int64) {
-	if in.once && end > 0 {
-		_ = unix.Fadvise(int(in.f.Fd()), 0, end, unix.FADV_DONTNEED)
-	}
-}
+// WrittenOnce says that the file will hardly be read, so that the system need not
+// keep it in memory.
+func (in *Incoming) WrittenOnce() { in.behind.keep = 0 }
 
 // Sync makes the content durable and turns the lock into a shared one, as MIT
 // does before the load: other receivers are still kept out, readers are not.
@@ -255,7 +228,7 @@ func (in *Incoming) Sync() error {
 		return in.fault("lock", err)
 	}
 	in.synced = true
-	in.forget(in.size)
+	in.behind.synced(in.size)
 	return nil
 }
 

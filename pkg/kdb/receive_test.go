@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -224,31 +223,6 @@ func TestIncomingWrittenOnce(t *testing.T) {
 		}
 	}
 	must(t, in.Commit())
-}
-
-// inMemory is how many bytes of a file the system has in memory.
-func inMemory(t *testing.T, f *os.File, size int) (n int) {
-	t.Helper()
-	m, err := unix.Mmap(int(f.Fd()), 0, size, unix.PROT_READ, unix.MAP_SHARED)
-	must(t, err)
-	defer unix.Munmap(m)
-	page := os.Getpagesize()
-	pages := make([]byte, (size+page-1)/page)
-	_, _, errno := unix.Syscall(unix.SYS_MINCORE, uintptr(unsafe.Pointer(&m[0])), uintptr(size), uintptr(unsafe.Pointer(&pages[0])))
-	if errno != 0 {
-		t.Fatal(errno)
-	}
-	for _, p := range pages {
-		n += int(p&1) * page
-	}
-	return n
-}
-
-func keptInMemory(t *testing.T, f *os.File) bool {
-	t.Helper()
-	var st unix.Statfs_t
-	must(t, unix.Fstatfs(int(f.Fd()), &st))
-	return st.Type == unix.TMPFS_MAGIC || st.Type == unix.RAMFS_MAGIC
 }
 
 // Whoever removes or replaces the temporary file does not get it committed.

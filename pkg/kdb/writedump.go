@@ -64,9 +64,10 @@ func writeTemp(file string, write func(io.Writer) error) (path string, err error
 	if err != nil {
 		return "", err
 	}
+	w := &dumpWriter{f: f, behind: writeBehind{f: f, keep: keptDump}}
 	err = osutil.Step("write", f.Name())
 	if err == nil {
-		err = write(f)
+		err = write(w)
 	}
 	if err == nil {
 		err = osutil.Step("fsync", f.Name())
@@ -74,10 +75,28 @@ func writeTemp(file string, write func(io.Writer) error) (path string, err error
 	if err == nil {
 		err = f.Sync()
 	}
+	w.behind.synced(w.size)
 	if err = errors.Join(err, f.Close()); err != nil {
 		return "", errors.Join(err, remove(f.Name()))
 	}
 	return f.Name(), nil
+}
+
+// keptDump is how much of a dump may stay in memory, in bytes: many a dump is sent
+// as soon as it was made.
+const keptDump = 512 << 20
+
+type dumpWriter struct {
+	f      *os.File
+	behind writeBehind
+	size   int64
+}
+
+func (w *dumpWriter) Write(p []byte) (int, error) {
+	n, err := w.f.Write(p)
+	w.size += int64(n)
+	w.behind.wrote(w.size)
+	return n, err
 }
 
 // makeTemp makes a file of mode 0600 with a name as mkstemp gives it, by which
