@@ -79,13 +79,17 @@ func (n *Native) Write(ctx context.Context, w io.Writer) (*NativeDump, error) {
 	return n.write(ctx, w)
 }
 
-func (n *Native) write(ctx context.Context, w io.Writer) (*NativeDump, error) {
+func (n *Native) write(ctx context.Context, w io.Writer) (d *NativeDump, err error) {
+	// It must not end a service that has other realms, and kdb5_util.
+	defer func() {
+		if r := recover(); r != nil {
+			d, err = nil, fmt.Errorf("read the database %s: %w", n.Database, &db2.PanicError{Value: r})
+		}
+	}()
 	h := n.Header
 	if h == (dump.Header{}) {
 		h.Version = dump.Version7
 	}
-	var d *NativeDump
-	var err error
 	switch n.Library {
 	case "db2":
 		d, err = n.db2(ctx, w, h)

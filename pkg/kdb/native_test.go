@@ -118,6 +118,26 @@ func TestNativeDumpFails(t *testing.T) {
 	}
 }
 
+// TestNativeDumpPanics: a fault of the reader is an error, which leaves the former
+// dump, the service that asked for another, and kdb5_util's chance to make it.
+func TestNativeDumpPanics(t *testing.T) {
+	n, file := nativeFixture(t)
+	osutil.Fault = func(op, path string) error {
+		if path == n.Database {
+			panic("a fault")
+		}
+		return nil
+	}
+	defer func() { osutil.Fault = nil }()
+	_, err := n.Dump(context.Background(), file)
+	if !errors.As(err, new(*db2.PanicError)) || !strings.Contains(err.Error(), n.Database+": panic: a fault") {
+		t.Errorf("dump with a panic: %v", err)
+	}
+	if got := dumpState(t, file); got != "old unfinished" {
+		t.Errorf("after a panic: %s", got)
+	}
+}
+
 // TestNativeDumpIsDurable: the dump before it gets its name, and the name before
 // .dump_ok says that it is complete.
 func TestNativeDumpIsDurable(t *testing.T) {

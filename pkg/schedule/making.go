@@ -146,6 +146,6 @@ func (m *maker) utilDump(ctx context.Context, path string) (file *kdb.DumpFile, 
 // unreadable says that a native engine does not understand the database, which
 // MIT's own program may do all the same.
 func unreadable(err error) bool {
-	return errors.As(err, new(*db2.CorruptError)) || errors.As(err, new(*db2.RecordError)) || errors.Is(err, db2.ErrFormat) ||
+	return errors.As(err, new(*db2.PanicError)) || errors.As(err, new(*db2.CorruptError)) || errors.As(err, new(*db2.RecordError)) || errors.Is(err, db2.ErrFormat) ||
 		errors.As(err, new(*lmdb.CorruptError)) || errors.Is(err, lmdb.ErrFormat) || errors.Is(err, lmdb.ErrBusy)
 }

@@ -2,6 +2,12 @@ package db2
 
 import "fmt"
 
+// PanicError is a fault of this program that was met while a file was read or
+// built.
+type PanicError struct{ Value any }
+
+func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
+
 // caught makes an error of a panic in f, which would end the process: what is
 // built, and later read, comes from a peer, and one bad connection must harm no
 // other. It is for goroutines that their caller cannot guard.
@@ -13,6 +19,6 @@ func caught(f func() error) (err error) {
 // catch is caught for a function that defers it.
 func catch(err *error) {
 	if r := recover(); r != nil {
-		*err = fmt.Errorf("panic: %v", r)
+		*err = &PanicError{r}
 	}
 }
