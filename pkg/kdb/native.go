@@ -83,7 +83,10 @@ func (n *Native) write(ctx context.Context, w io.Writer) (d *NativeDump, err err
 	// It must not end a service that has other realms, and kdb5_util.
 	defer func() {
 		if r := recover(); r != nil {
-			d, err = nil, fmt.Errorf("read the database %s: %w", n.Database, &db2.PanicError{Value: r})
+			d, err = nil, &db2.PanicError{Value: r}
+		}
+		if errors.As(err, new(*db2.PanicError)) { // or of a goroutine
+			err = fmt.Errorf("read the database %s: %w (a fault of this program; kdb5_util dump goes another way)", n.Database, err)
 		}
 	}()
 	h := n.Header

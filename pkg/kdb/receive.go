@@ -83,7 +83,7 @@ func NewIncoming(path string) (*Incoming, error) {
 		}
 		if f != nil {
 			in.f = f
-			in.behind = writeBehind{f: f, keep: -1}
+			in.behind = writeBehind{f: f, keep: keepAll}
 			return in, nil
 		}
 	}

@@ -12,9 +12,11 @@ import (
 // is read all the time, the database. Whether either works does not matter.
 type writeBehind struct {
 	f       *os.File
-	keep    int64 // bytes from the start that may stay in memory; negative: all
+	keep    int64 // bytes from the start that may stay in memory, or keepAll
 	started int64 // bytes that the disk was told to begin with
 }
+
+const keepAll = -1
 
 // writeBehindStep is how much is written before the disk is told to begin with
 // it, in bytes. Of what it was told so many steps ago it should have the most.
@@ -38,7 +40,7 @@ func (w *writeBehind) synced(size int64) { w.forget(size) }
 
 // forget gives back the memory of what the disk has, up to there.
 func (w *writeBehind) forget(end int64) {
-	if w.keep >= 0 && end > w.keep {
+	if w.keep != keepAll && end > w.keep {
 		_ = unix.Fadvise(int(w.f.Fd()), w.keep, end-w.keep, unix.FADV_DONTNEED)
 	}
 }

@@ -13,7 +13,7 @@ import (
 // to stay, on a file system whose files are not memory themselves.
 func TestWriteBehind(t *testing.T) {
 	const size, near = 96 << 20, 8 << 20
-	for _, keep := range []int64{-1, 0, 40 << 20, size} {
+	for _, keep := range []int64{keepAll, 0, 40 << 20, size} {
 		f, err := os.Create(filepath.Join(t.TempDir(), "f"))
 		must(t, err)
 		defer f.Close()
@@ -27,7 +27,7 @@ func TestWriteBehind(t *testing.T) {
 		must(t, f.Sync())
 		w.synced(size)
 		want := keep
-		if keep < 0 || keptInMemory(t, f) {
+		if keep == keepAll || keptInMemory(t, f) {
 			want = size
 		}
 		if kept := int64(inMemory(t, f, size)); kept < want/2 || kept > want+near {

@@ -156,8 +156,9 @@ func readFull(f *os.File, b []byte, at int64) error {
 
 // makeRoom maps zeroed memory for a file of so many bytes, and some more, since it
 // may grow before it is locked. It is not the heap's: a page of that would be
-// faulted in under the locks. Huge pages are faster half of the time, and slower
-// by a third of a second, which the kernel needs to find them, the other half.
+// faulted in under the locks. Huge pages are not asked for: where a host takes back
+// what its machines leave idle, those are the ones that it has taken, and 1.65 GB
+// of them came in 2.3 to 3.8 s, and of others in 0.5 s.
 func (i *Image) makeRoom(size int64) error {
 	const spare = 1 << 20
 	room := size + size/64 + spare
